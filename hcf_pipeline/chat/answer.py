@@ -1,0 +1,55 @@
+"""What an answer is: the model's words, the persona's own words, and where they stand."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+TOY_MARK = "（玩具模型）"
+ABSTAINED = "文字稿里没有找到和这个问题有关的内容，所以不作回答。"
+
+
+@dataclass(frozen=True)
+class Citation:
+    n: int  # the [n] of the answer
+    transcript: str
+    date: datetime.date | None
+    turns: tuple[int, int]
+    text: str  # the chunk, labels kept, one turn a line
+
+
+@dataclass(frozen=True)
+class OwnWords:
+    """One to three sentences of the persona's, verbatim."""
+
+    n: int  # of the citation that they stand in
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    quotes: tuple[OwnWords, ...]
+    citations: tuple[Citation, ...]
+    release: str
+    abstained: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The contract of `hcf ask --json`."""
+        return {
+            "answer": self.text,
+            "quotes": [{"n": q.n, "text": q.text} for q in self.quotes],
+            "citations": [
+                {
+                    "n": c.n,
+                    "transcript": c.transcript,
+                    "date": c.date.isoformat() if c.date else None,
+                    "turns": list(c.turns),
+                    "text": c.text,
+                }
+                for c in self.citations
+            ],
+            "release": self.release,
+            "abstained": self.abstained,
+        }

@@ -1,0 +1,125 @@
+"""The chat model of one release: retrieval, then base + adapter, then citations.
+
+Used by `hcf ask`, `hcf chat` and the Dagster resource alike. Opening is lazy: retrieval loads the encoder only, the
+language model loads with the first answer. A process holds each release once (`engine_for`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from hcf_pipeline.chat.answer import ABSTAINED, TOY_MARK, Answer, Citation, OwnWords
+from hcf_pipeline.chat.generate import Generator, load_generator
+from hcf_pipeline.chat.prompt import Exchange, build_messages, system_prompt
+from hcf_pipeline.chat.release import Release, current_release, unpin
+from hcf_pipeline.rag.quotes import attribute, best_quotes
+from hcf_pipeline.rag.retriever import Hit, Retriever
+from hcf_pipeline.settings import Settings
+from hcf_pipeline.store import Artifact, Store
+
+_engines: dict[tuple[Path, str, str], Engine] = {}
+_opening = threading.Lock()
+
+
+def engine_for(settings: Settings) -> Engine:
+    """The engine of the release that serves now; opened once per process, release and settings."""
+    release = current_release(Store(settings.home))
+    key = (settings.home, release.id, settings.sections.model_dump_json())
+    with _opening:
+        if key not in _engines:
+            _engines.clear()  # an older release's weights make room
+            _engines[key] = Engine(release, settings)
+        return _engines[key]
+
+
+class Engine:
+    def __init__(self, release: Release, settings: Settings) -> None:
+        self.release = release
+        self._settings = settings
+        self._store = Store(settings.home)
+        self._generating = threading.Lock()
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        from hcf_pipeline.models import model_folder
+        from hcf_pipeline.rag.encoder import load_encoder
+
+        encoder = load_encoder(model_folder(self._open("encoder")), "cpu", self._settings.sections.encoder)
+        return Retriever.open(self._open("index").path, encoder, self._settings.sections.retrieval)
+
+    @cached_property
+    def generator(self) -> Generator:
+        from hcf_pipeline.models import model_folder
+
+        base = model_folder(self._open("base"))
+        return load_generator(base, self._open("adapter").path, self._settings.sections)
+
+    @cached_property
+    def turns(self) -> Path:
+        return self._open("turns").path
+
+    def retrieve(self, question: str, k: int | None = None) -> list[Hit]:
+        """The k best chunks, best first."""
+        return self.retriever.search(question, k or self._settings.sections.retrieval.top_k)
+
+    def answer(self, question: str, exchanges: Sequence[Exchange] = ()) -> Answer:
+        answer: Answer | None = None
+        for piece in self.stream(question, exchanges):
+            if isinstance(piece, Answer):
+                answer = piece
+        assert answer is not None
+        return answer
+
+    def stream(
+        self, question: str, exchanges: Sequence[Exchange] = (), stop: threading.Event | None = None
+    ) -> Iterator[str | Answer]:
+        """Pieces of the model's text as they come, then the whole Answer.
+
+        Setting `stop` ends the text early. One answer at a time: the others wait.
+        """
+        hits = self.retrieve(question)
+        if not self.retriever.bears_on(hits):
+            yield Answer(ABSTAINED, (), (), self.release.id, abstained=True)
+            return
+        chat = self._settings.sections.chat
+        system = system_prompt(self.release.persona_prompt, self.release.persona)
+        recent = list(exchanges)[len(exchanges) - min(len(exchanges), chat.history_turns) :]
+        messages = build_messages(system, recent, question, _passages(hits, chat.context_chars))
+        pieces: list[str] = []
+        with self._generating:
+            for piece in self.generator.stream(messages, stop):
+                pieces.append(piece)
+                yield piece
+        yield self._finish(question, "".join(pieces).strip(), hits)
+
+    def _finish(self, question: str, text: str, hits: Sequence[Hit]) -> Answer:
+        marked = attribute(text, hits)
+        quotes = best_quotes(question, hits, self.release.host_labels, self.retriever.lexical)
+        return Answer(
+            text=TOY_MARK + marked if self.release.toy else marked,
+            quotes=tuple(OwnWords(quote.n, quote.turn, quote.text) for quote in quotes),
+            citations=tuple(
+                Citation(n, hit.transcript, hit.date, hit.turns, hit.text) for n, hit in enumerate(hits, 1)
+            ),
+            release=self.release.id,
+            abstained=False,
+        )
+
+    def _open(self, part: str) -> Artifact:
+        return unpin(self._store, getattr(self.release, part))
+
+
+def _passages(hits: Sequence[Hit], max_chars: int) -> list[str]:
+    """As much of the hits as the model shall see, the best first."""
+    passages: list[str] = []
+    left = max_chars
+    for hit in hits:
+        if left <= 0:
+            break
+        text = hit.text[:left]
+        passages.append(f"{hit.date or '日期不详'}：{text}")
+        left -= len(text)
+    return passages

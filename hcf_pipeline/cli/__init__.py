@@ -1,0 +1,5 @@
+"""The command line, `hcf`."""
+
+from hcf_pipeline.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,44 @@
+"""How an answer looks in a terminal."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from hcf_pipeline.chat.answer import Answer
+from hcf_pipeline.cli.console import out
+from hcf_pipeline.errors import Lang
+
+
+def show_model_text(text: str) -> None:
+    out.print(text, markup=False)
+
+
+def show_own_words(answer: Answer, persona: str, lang: Lang) -> None:
+    """Verbatim sentences, each with its citation, date and turn."""
+    dates = {citation.n: citation.date for citation in answer.citations}
+    if answer.quotes:
+        out.print(f"[bold]{escape(persona)}{'的原话' if lang == 'zh' else ', in his own words'}[/]")
+    for quote in answer.quotes:
+        turn = f"第 {quote.turn} 句" if lang == "zh" else f"turn {quote.turn}"
+        out.print(f"  「{escape(quote.text)}」 [cyan]\\[{quote.n}] {dates.get(quote.n) or '?'} {turn}[/]")
+
+
+def show_citations(answer: Answer, lang: Lang) -> None:
+    for citation in answer.citations:
+        first, last = citation.turns
+        turns = f"第 {first}–{last} 句" if lang == "zh" else f"turns {first}–{last}"
+        out.print(f"[dim]\\[{citation.n}] {citation.date or '?'}  {escape(citation.transcript)}  {turns}[/]")
+
+
+def show_answer(answer: Answer, persona: str, *, toy: bool, lang: Lang) -> None:
+    """A toy's text comes after the persona's own words, and says that it is a toy's (`Answer.text` does)."""
+    if answer.abstained:
+        show_model_text(answer.text)
+        return
+    if toy:
+        show_own_words(answer, persona, lang)
+        show_model_text(answer.text)
+    else:
+        show_model_text(answer.text)
+        show_own_words(answer, persona, lang)
+    show_citations(answer, lang)

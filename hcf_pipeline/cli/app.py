@@ -1,0 +1,202 @@
+"""The commands: what each takes, and the module that does it. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hcf_pipeline.cli.console import Invocation, err, language, show_error
+from hcf_pipeline.errors import HcfError
+
+LANG = language(sys.argv)
+
+
+def _t(zh: str, en: str) -> str:
+    return zh if LANG == "zh" else en
+
+
+GLOBAL_OPTIONS = ("--config", "--profile", "--home", "--lang")
+
+
+def hoist(argv: list[str]) -> list[str]:
+    """The global options moved to the front, so that they may stand before or behind the command."""
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in GLOBAL_OPTIONS:
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word.partition("=")[0] in GLOBAL_OPTIONS:
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
+
+
+app = typer.Typer(
+    name="hcf",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=_t(
+        "把主播的直播文字稿变成会像他那样说话、记得他说过什么的聊天模型。",
+        "From a streamer's transcripts to a chat model that talks like them and knows what they said.",
+    ),
+)
+corpus_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_t("取得文稿", "Bring a corpus"))
+app.add_typer(corpus_app, name="corpus")
+
+Json = Annotated[bool, typer.Option("--json", help=_t("标准输出只有一个 JSON", "one JSON document on stdout"))]
+
+
+@app.callback()
+def globals_(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help=_t("配置文件，默认 ./hcf.toml", "settings file, default ./hcf.toml"))
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help=_t("配置档：embedded 或 qwen", "profile: embedded or qwen"))
+    ] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option(help=_t("产物目录，默认 hcf.toml 旁的 .hcf", "artifact home, default .hcf beside hcf.toml")),
+    ] = None,
+    lang: Annotated[str, typer.Option(help="zh | en")] = LANG,
+) -> None:
+    if lang not in ("zh", "en"):
+        raise typer.BadParameter("zh | en", param_hint="--lang")
+    ctx.obj = Invocation(LANG, config, profile, home)
+
+
+@app.command(
+    help=_t("用示例文稿跑完整条流水线，再问三个问题", "The whole pipeline on the sample corpus, then three questions")
+)
+def demo(ctx: typer.Context) -> None:
+    from hcf_pipeline.cli.demo import run_demo
+
+    run_demo(ctx.obj)
+
+
+@app.command(help=_t("更新过期的产物，其余不动", "Materialize what is stale, and nothing else"))
+def refresh(
+    ctx: typer.Context,
+    as_json: Json = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help=_t("重新拟合内置的小模型", "fit the embedded models anew"))
+    ] = False,
+) -> None:
+    from hcf_pipeline.cli.refresh import run_refresh
+
+    run_refresh(ctx.obj, as_json=as_json, refit=refit)
+
+
+@app.command(help=_t("每个产物：新的还是过期的，为什么", "Each asset: fresh or stale, and why"))
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    from hcf_pipeline.cli.status import run_status
+
+    run_status(ctx.obj, as_json=as_json)
+
+
+@app.command(help=_t("在文稿里找", "Search the transcripts"))
+def retrieve(
+    ctx: typer.Context,
+    question: Annotated[str | None, typer.Argument(help=_t("问题", "the question"))] = None,
+    k: Annotated[int | None, typer.Option("-k", min=1, max=1000, help=_t("要几段", "how many chunks"))] = None,
+    questions: Annotated[
+        Path | None, typer.Option(help=_t("JSONL 文件，每行一个 question", "JSONL file, a question on each line"))
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    from hcf_pipeline.cli.retrieve import run_retrieve
+
+    if (question is None) == (questions is None):
+        raise typer.BadParameter(_t("给一个问题，或给 --questions 文件", "give a question, or --questions FILE"))
+    run_retrieve(ctx.obj, question, questions, k, as_json=as_json)
+
+
+@app.command(help=_t("问一个问题", "One question, one answer"))
+def ask(
+    ctx: typer.Context,
+    question: Annotated[str, typer.Argument(help=_t("问题", "the question"))],
+    as_json: Json = False,
+) -> None:
+    from hcf_pipeline.cli.ask import run_ask
+
+    run_ask(ctx.obj, question, as_json=as_json)
+
+
+@app.command(help=_t("聊天；停止 / exit / 退出 结束", "Chat; 停止 / exit / 退出 ends it"))
+def chat(ctx: typer.Context) -> None:
+    from hcf_pipeline.cli.chat import run_chat
+
+    run_chat(ctx.obj)
+
+
+@app.command(help=_t("体检：磁盘、内存、显卡、令牌、文稿", "Preflight: disk, memory, GPU, token, corpus"))
+def check(ctx: typer.Context, as_json: Json = False) -> None:
+    from hcf_pipeline.cli.check import run_check
+
+    run_check(ctx.obj, as_json=as_json)
+
+
+@app.command(help=_t("保存 Hugging Face 令牌", "Save a Hugging Face token"))
+def login(ctx: typer.Context) -> None:
+    from hcf_pipeline.cli.login import run_login
+
+    run_login(ctx.obj)
+
+
+@app.command(help=_t("看看一个文稿目录，为它写 hcf.toml", "Look at a folder of transcripts and write its hcf.toml"))
+def init(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(help=_t("文稿目录", "the folder"))],
+    force: Annotated[bool, typer.Option("--force", help=_t("覆盖已有的 hcf.toml", "replace an hcf.toml"))] = False,
+) -> None:
+    from hcf_pipeline.cli.init import run_init
+
+    run_init(ctx.obj, folder, force=force)
+
+
+@app.command(help=_t("打开 Dagster 界面（网页和守护进程）", "The Dagster UI (webserver and daemon) on this home"))
+def ui(ctx: typer.Context) -> None:
+    from hcf_pipeline.cli.ui import run_ui
+
+    run_ui(ctx.obj)
+
+
+@corpus_app.command(help=_t("把 Git 文稿库克隆或更新到 data/", "Clone or update a Git corpus into data/"))
+def fetch(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None, typer.Argument(help=_t("Git 地址或目录，默认 [corpus] git_url", "Git URL or folder"))
+    ] = None,
+) -> None:
+    from hcf_pipeline.cli.corpus import run_fetch
+
+    run_fetch(ctx.obj, source)
+
+
+def main() -> None:
+    """Exit codes: 0 well, 1 the user's, 2 usage, 3 the environment's, 130 interrupted."""
+    try:
+        app(args=hoist(sys.argv[1:]))
+    except HcfError as error:
+        show_error(error, LANG)
+        sys.exit(error.exit_code)
+    except BaseException as error:
+        if not _interrupted(error):
+            raise
+        err.print(_t("中断了；再运行一次，会接着做。", "Interrupted; the next run goes on from here."))
+        sys.exit(130)
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Ctrl-C, also where Dagster gave it a name of its own (looked up without importing Dagster)."""
+    return isinstance(error, KeyboardInterrupt) or type(error).__name__ == "DagsterExecutionInterruptedError"

@@ -1,0 +1,110 @@
+"""`hcf chat`: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from hcf_pipeline.chat.answer import TOY_MARK, Answer
+from hcf_pipeline.chat.prompt import Exchange
+from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
+from hcf_pipeline.cli.console import Invocation, err, only_json, out
+
+if TYPE_CHECKING:
+    from hcf_pipeline.chat.engine import Engine
+
+EXIT_WORDS = frozenset({"停止", "退出", "exit", "quit", "/exit"})
+
+
+def run_chat(call: Invocation) -> None:
+    from hcf_pipeline.chat.engine import engine_for
+
+    settings = call.settings()
+    engine = engine_for(settings)
+    with only_json(), err.status(call.say("正在载入模型……", "Loading the models …")):
+        _ = engine.retriever, engine.generator
+    persona = engine.release.persona
+    imitation = call.say(f"这是对{persona}的模仿，不是本人。", f"This imitates {persona}; it is not the person.")
+    out.print(
+        imitation
+        + call.say(
+            "停止 / 退出 结束，/sources 看出处，/reset 重来。",
+            " 停止 / exit ends it, /sources shows where it stands, /reset starts over.",
+        )
+    )
+    _Conversation(call, engine).run()
+
+
+class _Conversation:
+    def __init__(self, call: Invocation, engine: Engine) -> None:
+        self._call = call
+        self._engine = engine
+        self._exchanges: list[Exchange] = []
+        self._last: Answer | None = None
+
+    def run(self) -> None:
+        while True:
+            try:
+                words = input(self._call.say("你：", "You: ")).strip()
+            except (EOFError, KeyboardInterrupt):
+                out.print()
+                return
+            if words.lower() in EXIT_WORDS:
+                return
+            if words == "/reset":
+                self._exchanges.clear()
+                self._last = None
+                out.print(self._call.say("好，从头来。", "Starting over."))
+            elif words == "/sources":
+                self._show_sources()
+            elif words:
+                self._answer(words)
+
+    def _answer(self, question: str) -> None:
+        """Ctrl-C stops the answer; what was said by then stands. A second one, at the prompt, ends the program."""
+        stop = threading.Event()
+        toy = self._engine.release.toy
+        pieces: list[str] = []
+        answer: Answer | None = None
+        stream = self._engine.stream(question, self._exchanges, stop)
+        while answer is None:
+            try:
+                for piece in stream:
+                    if isinstance(piece, Answer):
+                        answer = piece
+                    else:
+                        if not pieces:
+                            out.print(
+                                f"{self._engine.release.persona}：{TOY_MARK if toy else ''}", end="", markup=False
+                            )
+                        pieces.append(piece)
+                        out.print(piece, end="", markup=False)
+                break
+            except KeyboardInterrupt:
+                if stop.is_set():
+                    raise
+                stop.set()
+        out.print()
+        if answer is None:
+            return
+        self._last = answer
+        if answer.abstained:
+            show_model_text(answer.text)
+            return
+        show_own_words(answer, self._engine.release.persona, self._call.lang)
+        show_citations(answer, self._call.lang)
+        self._exchanges.append(Exchange(question, "".join(pieces).strip()))
+
+    def _show_sources(self) -> None:
+        """The cited turns in their place, with the turns round them."""
+        from hcf_pipeline.corpus.lookup import turns_around
+
+        if self._last is None or not self._last.citations:
+            out.print(self._call.say("还没有引用。", "Nothing is cited yet."))
+            return
+        for citation in self._last.citations:
+            out.rule(f"\\[{citation.n}] {citation.date or '?'} {citation.transcript}")
+            first, last = citation.turns
+            for turn in turns_around(self._engine.turns, citation.transcript, first, last, around=1):
+                inside = first <= turn.no <= last
+                out.print(f"{turn.no:>5} {turn.label}：{turn.text}", style=None if inside else "dim", markup=False)

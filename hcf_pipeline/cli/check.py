@@ -1,0 +1,175 @@
+"""`hcf check`: would a refresh go through on this machine? Disk, memory, GPU, token, corpus."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
+from hcf_pipeline.errors import HcfError, UserError
+from hcf_pipeline.settings import EMBEDDED, Settings
+
+Verdict = Literal["ok", "warning", "bad"]
+MARKS = {"ok": "[green]✔[/]", "warning": "[yellow]![/]", "bad": "[red]✘[/]"}
+GB = 1_000_000_000
+
+# Measured with the default corpus sizes; a home grows with the corpus, by about this many bytes a corpus byte.
+HOME_BYTES_PER_CORPUS_BYTE = 30
+EMBEDDED_DISK = 1 * GB
+EMBEDDED_MEMORY = 3 * GB
+
+# Qwen1.5-4B: parameters, and what training keeps beside the weights.
+PARAMETERS = {"0.5b": 0.62e9, "1.8b": 1.84e9, "4b": 3.95e9, "7b": 7.72e9, "14b": 14.2e9}
+BYTES_PER_PARAMETER = {"4bit": 0.60, "half": 2.0, "full": 4.0}
+
+
+@dataclass(frozen=True)
+class Finding:
+    name: str
+    verdict: Verdict
+    text: str
+
+
+def run_check(call: Invocation, *, as_json: bool) -> None:
+    settings = call.settings()
+    with only_json():
+        findings = [finding for look in (_corpus, _disk, _memory, _gpu, _token) for finding in look(settings, call)]
+    if as_json:
+        print_json({"findings": [asdict(f) for f in findings], "ok": all(f.verdict != "bad" for f in findings)})
+    else:
+        for finding in findings:
+            out.print(MARKS[finding.verdict], end=" ")
+            out.print(finding.text, markup=False)
+    bad = [finding for finding in findings if finding.verdict == "bad"]
+    if bad:
+        raise UserError(
+            zh=f"有 {len(bad)} 项不行；请先处理上面打 ✘ 的。",
+            en=f"{len(bad)} of these would stop a refresh; mend what is marked ✘.",
+        )
+
+
+def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    from hcf_pipeline.corpus.manifest import Refused, scan
+    from hcf_pipeline.corpus.tables import read_transcript
+    from hcf_pipeline.corpus.transcript import Grammar
+
+    corpus = settings.sections.corpus
+    try:
+        manifest = scan(settings.corpus_path, corpus)
+    except HcfError as error:
+        yield Finding("corpus", "bad", error.text(call.lang))
+        return
+    grammar = Grammar(corpus)
+    good, n_turns, unknown = 0, 0, 0
+    for file in manifest.files:
+        parsed = read_transcript(settings.corpus_path, file, grammar)
+        if not isinstance(parsed, Refused):
+            good += 1
+            n_turns += len(parsed.turns)
+            unknown += sum(parsed.unknown_labels.values())
+    n_files = len(manifest.files) + len(manifest.refused)
+    verdict: Verdict = "bad" if not good else "ok" if good > 0.9 * n_files and unknown < 0.05 * n_turns else "warning"
+    yield Finding(
+        "corpus",
+        verdict,
+        call.say(
+            f"文稿：{settings.corpus_path}，{n_files} 个文件里 {good} 个可用，{n_turns} 次发言，{unknown} 行是未知称呼",
+            f"corpus: {settings.corpus_path}, {good} of {n_files} files usable, {n_turns} turns, {unknown} lines of unknown labels",
+        ),
+    )
+
+
+def _disk(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    folder = settings.corpus_path
+    corpus = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
+    needed = EMBEDDED_DISK + HOME_BYTES_PER_CORPUS_BYTE * corpus + _download(settings)
+    yield Finding(
+        "disk",
+        "ok" if free > needed else "bad",
+        call.say(
+            f"磁盘：{place} 剩 {human_size(free)}，估计要 {human_size(needed)}",
+            f"disk: {human_size(free)} free in {place}, about {human_size(needed)} needed",
+        ),
+    )
+
+
+def _memory(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    needed = EMBEDDED_MEMORY
+    yield Finding(
+        "memory",
+        "ok" if free > needed else "warning",
+        call.say(
+            f"内存：可用 {human_size(free)}，内置模型要 {human_size(needed)} 以内",
+            f"memory: {human_size(free)} available, the embedded models take less than {human_size(needed)}",
+        ),
+    )
+
+
+def _gpu(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    import torch
+
+    needed = vram_needed(settings)
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        yield Finding(
+            "gpu",
+            "ok" if free > needed else "bad",
+            call.say(
+                f"显卡：{name}，显存 {human_size(total)}，可用 {human_size(free)}；训练估计要 {human_size(needed)}",
+                f"GPU: {name}, {human_size(free)} of {human_size(total)} free; training takes about {human_size(needed)}",
+            ),
+        )
+    elif settings.sections.base.model == EMBEDDED:
+        yield Finding("gpu", "ok", call.say("显卡：没有；内置模型不需要", "GPU: none; the embedded models need none"))
+    else:
+        yield Finding(
+            "gpu",
+            "warning",
+            call.say(
+                f"显卡：没有 CUDA；训练 {settings.sections.base.model} 需要约 {human_size(needed)} 显存，在 CPU 上会慢得不实用",
+                f"GPU: no CUDA; training {settings.sections.base.model} wants about {human_size(needed)} of GPU memory and is "
+                "impractically slow on a CPU",
+            ),
+        )
+
+
+def _token(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    from hcf_pipeline.login import token_source
+
+    base, encoder = settings.sections.base.model, settings.sections.encoder.model
+    source = token_source(settings.sections.hub)
+    where = source or call.say("没有", "none")
+    needed = call.say("公开的模型不需要", "public models need none")
+    if base == encoder == EMBEDDED:
+        needed = call.say("内置模型不需要", "the embedded models need none")
+    yield Finding("token", "ok", call.say(f"令牌：{where}（{needed}）", f"token: {where} ({needed})"))
+
+
+def vram_needed(settings: Settings) -> float:
+    """Bytes of GPU memory that training takes: the weights, and about as much again for what moves through them."""
+    sections = settings.sections
+    parameters = _parameters(settings)
+    weights = BYTES_PER_PARAMETER["half" if sections.base.quantize == "none" else "4bit"] * parameters
+    tokens = sections.lora.batch_size * sections.lora.max_length
+    per_token = 0.6e6 if sections.lora.gradient_checkpointing else 3.2e6
+    return weights + per_token * tokens + 1 * GB
+
+
+def _parameters(settings: Settings) -> float:
+    model = settings.sections.base.model.lower()
+    return next((count for size, count in PARAMETERS.items() if f"-{size}" in model), 0.0)
+
+
+def _download(settings: Settings) -> float:
+    """Bytes that the models take on disk, 16 bits a parameter."""
+    from pathlib import Path
+
+    return 0.0 if Path(settings.sections.base.model).is_dir() else 2 * _parameters(settings)

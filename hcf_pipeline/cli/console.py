@@ -1,0 +1,82 @@
+"""Where the command line speaks: one language, stdout for results, stderr for everything else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from hcf_pipeline.errors import HcfError, Lang
+
+if TYPE_CHECKING:
+    from hcf_pipeline.settings import Settings
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What stands before or behind every command."""
+
+    lang: Lang
+    config: Path | None
+    profile: str | None
+    home: Path | None
+
+    def settings(self) -> Settings:
+        from hcf_pipeline.settings_file import load_settings
+
+        return load_settings(self.config, profile=self.profile, home=self.home)
+
+    def say(self, zh: str, en: str) -> str:
+        return zh if self.lang == "zh" else en
+
+
+def language(argv: list[str]) -> Lang:
+    """`--lang`, else HCF_LANG, else Chinese; known before the parser runs, since help texts depend on it."""
+    for position, word in enumerate(argv):
+        if word == "--lang" and position + 1 < len(argv):
+            return "en" if argv[position + 1] == "en" else "zh"
+        if word.startswith("--lang="):
+            return "en" if word == "--lang=en" else "zh"
+    return "en" if os.environ.get("HCF_LANG") == "en" else "zh"
+
+
+def show_error(error: HcfError, lang: Lang) -> None:
+    err.print(f"[bold red]{'错误' if lang == 'zh' else 'Error'}[/]", end=" ")
+    err.print(error.text(lang), markup=False)
+
+
+@contextmanager
+def only_json() -> Iterator[None]:
+    """Whatever libraries and child processes print meanwhile goes to stderr: stdout keeps to one JSON document."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def print_json(document: object) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def human_size(n_bytes: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"

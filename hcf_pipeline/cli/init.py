@@ -1,0 +1,55 @@
+"""`hcf init FOLDER`: says what it found there, and writes an hcf.toml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hcf_pipeline.cli.console import Invocation, human_size, out
+from hcf_pipeline.errors import UserError
+
+
+def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
+    from hcf_pipeline.corpus.survey import survey
+    from hcf_pipeline.settings_file import CONFIG_NAME
+
+    config = (call.config or Path(CONFIG_NAME)).absolute()
+    if config.exists() and not force:
+        raise UserError(
+            zh=f"{config} 已经存在，没有动它；要替换请加 --force（旧的会留作 {config.name}.bak）。",
+            en=f"{config} exists and was left alone; --force replaces it (the old one is kept as {config.name}.bak).",
+        )
+    if not folder.is_dir():
+        raise UserError(zh=f"没有目录 {folder}。", en=f"There is no folder {folder}.")
+    found = survey(folder)
+    rows = [
+        call.say(
+            f"文件 {found.n_files} 个，{human_size(found.n_bytes)}",
+            f"{found.n_files} files, {human_size(found.n_bytes)}",
+        ),
+        call.say(f"主播：{found.host}（{found.labels[0][1]} 行）", f"host: {found.host} ({found.labels[0][1]} lines)"),
+        call.say("其他人：", "guests: ") + "、".join(f"{label} ({count})" for label, count in found.labels[1:]),
+        call.say(f"文件名里有日期的：{found.n_dated} 个", f"dated file names: {found.n_dated}"),
+    ]
+    rows += [
+        call.say(f"杂讯：{pattern}（{count} 行）", f"noise: {pattern} ({count} lines)")
+        for pattern, count in found.noise
+    ]
+    if found.without_turns:
+        names = " ".join(found.without_turns[:8])
+        rows.append(call.say(f"没有发言的文件：{names}", f"without turns: {names}"))
+    for row in rows:
+        out.print(row, markup=False)
+    path = os.path.relpath(folder.resolve(), config.parent)
+    if config.exists():
+        config.replace(config.with_name(config.name + ".bak"))
+    draft = config.with_name(f".{config.name}-{os.getpid()}")
+    draft.write_text(found.toml(Path(path).as_posix()), encoding="utf-8")
+    draft.replace(config)
+    out.print(
+        call.say(
+            f"写好了 {config}。下一步：hcf check，然后 hcf refresh。",
+            f"Wrote {config}. Next: hcf check, then hcf refresh.",
+        ),
+        markup=False,
+    )

@@ -1,0 +1,100 @@
+"""`hcf refresh`: what is stale is made anew, with a bar for the whole and a line for each asset."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from hcf_pipeline.cli.console import Invocation, err, only_json, out, print_json
+from hcf_pipeline.errors import Lang
+from hcf_pipeline.settings import Settings
+
+# What a step writes into its log while it works: "[12/60] loss 3.21"
+STEP_PROGRESS = re.compile(r"\[(\d+)/(\d+)\] (.*)", re.DOTALL)
+
+
+def run_refresh(call: Invocation, *, as_json: bool, refit: bool) -> None:
+    settings = call.settings()
+    with only_json() if as_json else nullcontext():
+        refreshed = refresh_with_bars(settings, call.lang, refit=refit)
+    if as_json:
+        ran = list(refreshed.ran)
+        print_json({"ran": ran, "release": refreshed.release, "seconds": round(refreshed.seconds, 2)})
+    elif refreshed.ran:
+        n, s = len(refreshed.ran), refreshed.seconds
+        out.print(call.say(f"更新了 {n} 个产物，用时 {s:.1f} 秒。", f"{n} assets made in {s:.1f} s."))
+        out.print(call.say(f"当前发布：{refreshed.release}", f"Release: {refreshed.release}"))
+    else:
+        out.print(call.say("没有过期的产物，什么也没有运行。", "Nothing is stale; nothing ran."))
+
+
+def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False):  # type: ignore[no-untyped-def]
+    from hcf_pipeline.defs.refresh import refresh
+
+    with Bars(lang) as bars:
+        return refresh(settings, bars, refit=refit)
+
+
+class Bars:
+    """Shows a refresh: bars in a terminal, plain lines anywhere else."""
+
+    def __init__(self, lang: Lang) -> None:
+        self._lang = lang
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._whole: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def wave(self, assets: Sequence[str]) -> None:
+        title = "全部" if self._lang == "zh" else "all"
+        if self._whole is None:
+            self._whole = self._progress.add_task(title, total=0)
+        total = self._progress.tasks[self._whole].total if not self._progress.disable else 0
+        self._progress.update(self._whole, total=(total or 0) + len(assets))
+
+    def started(self, asset: str) -> None:
+        self._began[asset] = time.monotonic()
+        self._tasks[asset] = self._progress.add_task(asset, total=None)
+        if self._progress.disable:
+            err.print(f"… {asset}", markup=False)
+
+    def said(self, asset: str, message: str) -> None:
+        if (found := STEP_PROGRESS.fullmatch(message)) and asset in self._tasks:
+            done, total, what = int(found[1]), int(found[2]), found[3]
+            self._progress.update(
+                self._tasks[asset], completed=done, total=total, description=f"{asset}  {done}/{total} {what}"
+            )
+            if self._progress.disable:
+                err.print(f"  {asset} {done}/{total} {what}", markup=False)
+
+    def finished(self, asset: str) -> None:
+        seconds = time.monotonic() - self._began.get(asset, time.monotonic())
+        if self._progress.disable:
+            err.print(f"✔ {asset}  {seconds:.1f} s", markup=False)
+            return
+        self._progress.remove_task(self._tasks[asset])
+        self._progress.console.print(f"✔ {asset}  {seconds:.1f} s", markup=False)
+        if self._whole is not None:
+            self._progress.advance(self._whole)

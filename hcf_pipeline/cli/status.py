@@ -1,0 +1,66 @@
+"""`hcf status`: every asset, fresh or stale and why, when it ran last and how large it is."""
+
+from __future__ import annotations
+
+import datetime
+
+from rich.table import Table
+
+from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
+from hcf_pipeline.cli.words import STATES, refusal
+from hcf_pipeline.corpus.tables import REPORT, TurnReport
+from hcf_pipeline.errors import NotReady
+from hcf_pipeline.store import Artifact, Store
+
+
+def run_status(call: Invocation, *, as_json: bool) -> None:
+    from hcf_pipeline.defs.refresh import states
+
+    settings = call.settings()
+    with only_json():
+        found, release = states(settings)
+    store = Store(settings.home)
+    turns = found["turn_table"].version
+    quarantined = TurnReport.load(store.open("turn_table", turns).file(REPORT)).quarantined if turns else []
+    if as_json:
+        assets = [
+            {"name": s.name, "state": s.state, "why": [why.text(call.lang) for why in s.why], "version": s.version}
+            for s in found.values()
+        ]
+        refused = [{"file": q.file, "reason": q.reason, "byte": q.byte} for q in quarantined]
+        print_json({"assets": assets, "quarantined": refused, "release": release})
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in (
+        ("产物", "asset"),
+        ("状态", "state"),
+        ("上次运行", "last run"),
+        ("大小", "size"),
+        ("为什么", "why"),
+    ):
+        table.add_column(call.say(*heading))
+    for state in found.values():
+        artifact = _artifact(store, state.name, state.version)
+        ran = datetime.datetime.fromtimestamp(artifact.created).strftime("%m-%d %H:%M") if artifact else "-"
+        size = human_size(artifact.size) if artifact else "-"
+        word, colour = STATES[state.state]
+        why = call.say("；", "; ").join(reason.text(call.lang) for reason in state.why)
+        table.add_row(state.name, f"[{colour}]{call.say(*word)}[/]", ran, size, why)
+    out.print(table)
+    for refused_file in quarantined:
+        reason = refusal(refused_file.reason, call.lang)
+        out.print(
+            call.say(
+                f"隔离：{refused_file.file}（{reason}，第 {refused_file.byte} 字节）",
+                f"quarantined: {refused_file.file} ({reason}, at byte {refused_file.byte})",
+            ),
+            markup=False,
+        )
+    out.print(call.say(f"当前发布：{release or '无'}", f"Release: {release or 'none'}"))
+
+
+def _artifact(store: Store, asset: str, version: str | None) -> Artifact | None:
+    try:
+        return store.open(asset, version) if version else None
+    except NotReady:
+        return None

@@ -1,0 +1,36 @@
+"""All definitions for one configuration."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from hcf_pipeline.defs.automation import automation, jobs
+from hcf_pipeline.defs.corpus.assets import corpus_assets
+from hcf_pipeline.defs.rag.assets import rag_assets
+from hcf_pipeline.defs.release.assets import release_assets
+from hcf_pipeline.defs.resources import ChatModel
+from hcf_pipeline.defs.sft.assets import sft_assets
+from hcf_pipeline.settings import Settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    assets = [
+        *corpus_assets(settings),
+        *sft_assets(settings),
+        *rag_assets(settings),
+        *release_assets(settings),
+    ]
+    schedule, sensor = automation(settings)
+    return dg.Definitions(
+        assets=dg.with_source_code_references(assets),
+        jobs=jobs(),
+        schedules=[schedule],
+        sensors=[sensor],
+        executor=dg.in_process_executor,
+        resources={
+            "chat_model": ChatModel(
+                config=str(settings.config), profile=settings.sections.profile, home=str(settings.home)
+            ),
+            "pipes": dg.PipesSubprocessClient(),
+        },
+    )

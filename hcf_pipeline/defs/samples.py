@@ -1,0 +1,35 @@
+"""Tables of examples for the UI. Transcripts are data: what could be markup is taken out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hcf_pipeline.store import Markdown
+
+CELL_CHARS = 120
+N_SAMPLES = 3
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    lines += [f"| {' | '.join(cell(str(value)) for value in row)} |" for row in rows]
+    return Markdown("\n".join(lines))
+
+
+def cell(text: str) -> str:
+    flat = " ".join(text.split()).replace("|", "¦").replace("<", "‹").replace("`", "'").replace("](", "] (")
+    return flat if len(flat) <= CELL_CHARS else flat[: CELL_CHARS - 1] + "…"
+
+
+def sample_table(samples: Path) -> Markdown:
+    """The first exchange of the longest of the first training samples."""
+    from datasets import load_from_disk
+
+    train = load_from_disk(str(samples))["train"]
+    rows = train.select(range(min(200, len(train)))).to_list()
+    rows.sort(key=lambda row: -row["n_chars"])
+    shown = [
+        (row["transcript"], row["messages"][1]["content"], row["messages"][2]["content"]) for row in rows[:N_SAMPLES]
+    ]
+    return table(("broadcast", "guest", "host"), shown)

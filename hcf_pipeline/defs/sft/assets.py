@@ -1,0 +1,224 @@
+"""From pairs to the adapter."""
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from hcf_pipeline.chat.prompt import NEUTRAL_SYSTEM, system_prompt
+from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
+from hcf_pipeline.corpus.tables import PAIRS
+from hcf_pipeline.defs.publishing import OWNERS, Step, code_version, columns, store_of
+from hcf_pipeline.defs.samples import sample_table
+from hcf_pipeline.errors import HcfError, RunFailed
+from hcf_pipeline.models import BUILT_HERE, FOLDER, ModelSource, model_folder
+from hcf_pipeline.settings import EMBEDDED, Settings, fingerprint
+from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, transcript_dates, write_samples
+from hcf_pipeline.sft.split import held_out_transcripts
+from hcf_pipeline.store import Artifact, Built, Markdown, Metadata
+
+SAMPLES = "samples"
+
+
+def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    store = store_of(settings)
+    sections = settings.sections
+    embedded = sections.base.model == EMBEDDED
+
+    @dg.asset(
+        deps=["parsed_pairs"],
+        description="Training samples: conversations of a few pairs each, rendered by the prompt that serving uses; the "
+        "newest broadcasts are held out.\n\n训练样本，最新的几场留作检验。",
+        group_name="training",
+        kinds={"huggingface", "arrow"},
+        owners=OWNERS,
+        code_version=code_version(1, fingerprint(sections.sft), fingerprint(sections.chat, "persona_prompt")),
+        metadata=columns(
+            SAMPLE_SCHEMA,
+            messages="the conversation: system, then guest and host in turn",
+            transcript="path in the corpus folder",
+            first_turn="number of the first turn in it",
+            last_turn="number of the last turn in it",
+            n_chars="characters of guest and host",
+        ),
+    )
+    def sft_dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        step = Step(context, store)
+
+        def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+            pairs = inputs["parsed_pairs"]
+            persona = str(pairs.metadata["persona"])
+            prompt = system_prompt(sections.chat.persona_prompt, persona)
+            samples = folder / SAMPLES
+            version, report = write_samples(
+                pairs.file(PAIRS), sections.sft, prompt, samples, step.progress("broadcasts")
+            )
+            metadata: Metadata = {
+                "rows": report.n_train + report.n_held_out,
+                "persona": persona,
+                "persona_prompt": sections.chat.persona_prompt,
+                "system_prompt": prompt,
+                **_numbers(report),
+                "samples": sample_table(samples),
+            }
+            return Built(metadata, version)
+
+        return step.publish(build)
+
+    @dg.asset(
+        deps=["parsed_pairs"] if embedded else [],
+        description=(
+            "A small Qwen2 with its own tokenizer, built from the corpus: a toy that shows the machinery."
+            if embedded
+            else f"{sections.base.model}, pinned by commit."
+        )
+        + "\n\n基座模型。",
+        group_name="training",
+        kinds={"pytorch" if embedded else "huggingface"},
+        owners=OWNERS,
+        pool="gpu",
+        code_version=(
+            code_version(
+                1,
+                fingerprint(sections.base, "model", "vocab_size", "hidden_size", "layers", "steps", "seed"),
+                fingerprint(sections.sft, "held_out_share"),
+            )
+            if embedded
+            else code_version(1, fingerprint(sections.base, "model", "revision"))
+        ),
+    )
+    def base_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        step = Step(context, store)
+        if not embedded:
+            return step.publish(
+                lambda _, folder: publish_snapshot(settings, "language model", folder), reuse=not step.refit
+            )
+        if kept := keep_fitted(step, sections.base.refit_after):
+            return kept
+
+        def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+            from hcf_pipeline.sft.base_model import fit_base
+
+            pairs = inputs["parsed_pairs"].file(PAIRS)
+            held_out = held_out_transcripts(transcript_dates(pairs), sections.sft.held_out_share)
+            BUILT_HERE.save(folder)
+            record_fitted_on(pairs, folder)
+            progress = step.progress("pretraining steps")
+            report = fit_base(
+                pairs,
+                sections.base,
+                held_out,
+                NEUTRAL_SYSTEM,
+                folder / FOLDER,
+                lambda done, total, loss: progress(done, total, f"loss {loss:.2f}"),
+            )
+            return Built({"broadcasts_left_out": len(held_out), **_numbers(report)})
+
+        return step.publish(build, reuse=not step.refit)
+
+    @dg.asset(
+        deps=["base_model", "sft_dataset"],
+        description="The LoRA adapter in PEFT's format, with the log of its training. It is trained in a process of its "
+        "own and goes on from its last checkpoint after a crash.\n\nLoRA 适配器。",
+        group_name="training",
+        kinds={"pytorch", "huggingface"},
+        owners=OWNERS,
+        pool="gpu",
+        code_version=code_version(1, fingerprint(sections.lora), fingerprint(sections.base, "quantize")),
+    )
+    def lora_adapter(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> dg.MaterializeResult[None]:
+        step = Step(context, store)
+
+        def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+            work = store.home / "lora_adapter" / f".work-{step.recipe()}"  # found again after a crash
+            order = {
+                "base": str(model_folder(inputs["base_model"])),
+                "base_name": sections.base.model if not embedded else EMBEDDED,
+                "samples": str(inputs["sft_dataset"].path / SAMPLES),
+                "lora": sections.lora.model_dump(mode="json"),
+                "quantize": sections.base.quantize,
+                "device": sections.chat.device,
+                "work": str(work),
+                "out": str(folder),
+            }
+            done = pipes.run(
+                context=context,
+                command=[sys.executable, "-m", "hcf_pipeline.defs.sft.train_process"],
+                extras=order,
+            )
+            report = _report_of(done.get_custom_messages())
+            shutil.rmtree(work, ignore_errors=True)
+            return Built(_training_metadata(report, folder))
+
+        return step.publish(build)
+
+    return [sft_dataset, base_model, lora_adapter]
+
+
+def keep_fitted(step: Step, refit_after: float) -> dg.MaterializeResult[None] | None:
+    """The model as it is, while the corpus has not moved far enough from what it was fitted on."""
+    previous = step.previous()
+    if previous is None or step.refit:
+        return None
+    share = changed_share(previous.file(FITTED_ON), step.input("parsed_pairs").file(PAIRS))
+    if share > refit_after:
+        step.context.log.info(f"{share:.1%} of the pairs changed: fitted anew")
+        return None
+    step.context.log.info(f"{share:.1%} of the pairs changed, at most {refit_after:.0%} keep the model as it is")
+    return step.keep(
+        previous, kept=f"{share:.1%} of the pairs changed since it was fitted (refit after {refit_after:.0%})"
+    )
+
+
+def publish_snapshot(settings: Settings, kind: str, folder: Path) -> Built:
+    """Points at a snapshot of the Hub, or at a folder of the user's; the version is its commit or its files' hash."""
+    from hcf_pipeline.hub import fetch_snapshot
+
+    sections = settings.sections
+    wanted = sections.base if kind == "language model" else sections.encoder
+    model = wanted.model
+    if (settings.root / model).is_dir():  # a relative folder is meant from hcf.toml, wherever the daemon runs
+        model = str((settings.root / model).resolve())
+    snapshot = fetch_snapshot(
+        model, wanted.revision, sections.hub, "language model" if kind == "language model" else "encoder"
+    )
+    ModelSource(snapshot.source, snapshot.model, snapshot.revision, str(snapshot.path)).save(folder)
+    return Built({"model": wanted.model, "revision": snapshot.revision}, snapshot.revision[:20])
+
+
+def _numbers(report: object) -> dict[str, int | float | str]:
+    """A report's plain values as metadata."""
+    values = dataclasses.asdict(report)  # type: ignore[call-overload]
+    return {
+        key: round(value, 4) if isinstance(value, float) else value
+        for key, value in values.items()
+        if isinstance(value, (int, float, str)) and key != "version"
+    }
+
+
+def _training_metadata(report: Mapping[str, int | float | str], adapter: Path) -> Metadata:
+    import base64
+
+    curve = base64.b64encode((adapter / "loss.png").read_bytes()).decode("ascii")
+    numbers = {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}
+    return {**numbers, "loss_curve": Markdown(f"![loss](data:image/png;base64,{curve})")}
+
+
+def _report_of(messages: Sequence[Any]) -> Mapping[str, int | float | str]:
+    """What the training process said last: its report, or an error in the user's words."""
+    last = messages[-1] if messages else {}
+    if error := last.get("error"):
+        refusal = HcfError(zh=error["zh"], en=error["en"])
+        refusal.exit_code = error["exit_code"]
+        raise refusal
+    if "report" not in last:
+        raise RunFailed(
+            zh="训练进程没有交出结果；请用 hcf ui 看这次运行的日志。",
+            en="The training process gave no result; see the run's log in hcf ui.",
+        )
+    report: Mapping[str, int | float | str] = last["report"]
+    return report

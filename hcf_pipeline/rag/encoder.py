@@ -1,0 +1,95 @@
+"""Texts as unit vectors, by any SentenceTransformer folder: the embedded one, a Hub snapshot, a model of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hcf_pipeline.errors import ArtifactError, UserError
+from hcf_pipeline.settings import EncoderSettings
+from hcf_pipeline.store import MANIFEST, file_sha256, hash_of
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+IDENTITY = (".safetensors", ".json", ".txt", ".model")
+
+Vectors = npt.NDArray[np.float32]
+
+
+class EmptyText(UserError):
+    """A blank text has no direction."""
+
+
+class Encoder:
+    """A model with its query instruction. Safe to share where torch's forward pass is."""
+
+    def __init__(self, model: SentenceTransformer, identity: str, query_prompt: str, batch_size: int) -> None:
+        self.identity = identity
+        self._model = model
+        self._query_prompt = query_prompt
+        self._batch_size = batch_size
+        self.dim = int(self._model.get_embedding_dimension() or 0)
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        """One unit vector a text, in the order given; shape (len(texts), dim). Raises EmptyText for a blank text."""
+        return self._encode(texts, "")
+
+    def encode_query(self, text: str) -> Vectors:
+        """The unit vector of a question, with the query instruction before it; shape (dim,)."""
+        vector: Vectors = self._encode([text], self._query_prompt)[0]
+        return vector
+
+    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+        for position, text in enumerate(texts):
+            if not text.strip():
+                raise EmptyText(
+                    zh=f"第 {position + 1} 段文字是空的，无法编码；请写一句话。",
+                    en=f"Text {position + 1} is blank and has no vector; give it some words.",
+                )
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        vectors = self._model.encode(
+            list(texts), prompt=prompt, batch_size=self._batch_size, show_progress_bar=False, normalize_embeddings=True
+        )
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def encoder_identity(folder: Path) -> str:
+    """20 hex digits over the files that make a document's vector: weights, vocabulary, configuration."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.suffix in IDENTITY and p.name != MANIFEST)
+    return hash_of({p.relative_to(folder).as_posix(): file_sha256(p) for p in files})
+
+
+def load_encoder(folder: Path, device: str, settings: EncoderSettings) -> Encoder:
+    """The model in a local folder or snapshot; nothing is downloaded, no code of the folder's is run.
+
+    `device` is one of torch's, or "auto": the fastest there is.
+
+    Raises ArtifactError when the folder holds no SentenceTransformer with safetensors weights.
+    """
+    if not any(folder.rglob("*.safetensors")):
+        raise ArtifactError(
+            zh=f"{folder} 里没有 safetensors 权重，不是可用的检索模型；请检查 [encoder] model，或运行 hcf refresh。",
+            en=f"{folder} holds no safetensors weights: it is no encoder; check [encoder] model, or run hcf refresh.",
+        )
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        model = SentenceTransformer(
+            str(folder),
+            device=None if device == "auto" else device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True},
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ArtifactError(
+            zh=f"{folder} 里的检索模型读不出来（{error}）；请检查 [encoder] model，或运行 hcf refresh。",
+            en=f"The encoder in {folder} cannot be read ({error}); check [encoder] model, or run hcf refresh.",
+        ) from error
+    return Encoder(model, encoder_identity(folder), settings.query_prompt, settings.batch_size)

@@ -1,0 +1,154 @@
+"""The host's own words for an answer, and the marks that say where a sentence comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hcf_pipeline.rag.lexical import SHIFT, Ints, LexicalIndex, normalise, terms_of
+from hcf_pipeline.rag.retriever import Hit
+
+MAX_QUOTES = 3
+BEST_CHARS = (15, 120)  # shorter says too little, longer is no quotation
+SPAN_SENTENCES = 3  # neighbouring sentences that a quotation may join
+ENOUGH = 0.45  # of the best quotation's score: what a second or third must reach
+FOLLOWS = 0.5  # of a sentence's score goes to the one after it: people repeat a question before they answer it
+OVERLAP = 0.5  # of a generated sentence's pairs of characters, to be counted as taken from a hit
+
+SENTENCE = re.compile(r"[^。！？!?；;…\n]+[。！？!?；;…]*")
+LONG = re.compile(r".{1,90}(?:[，,、]|$)|.{1,120}")
+MARK = re.compile(r"\[(\d+)\]")
+PLEASANTRY = re.compile(r"^(感谢|谢谢|欢迎|晚上好|大家好|你好|哈喽|来来来|再见|拜拜)")
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Verbatim words of the host."""
+
+    n: int  # which hit, from 1
+    turn: int
+    text: str  # a part of one line of that hit
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    n: int
+    turn: int
+    line: str
+    start: int
+    end: int
+    matched: float  # share of the question's weight that it holds
+
+    @property
+    def text(self) -> str:
+        return self.line[self.start : self.end]
+
+
+def best_quotes(question: str, hits: Sequence[Hit], host_labels: Collection[str], lexical: LexicalIndex) -> list[Quote]:
+    """One to three quotations of the host that answer the question best, best first; none where he says nothing."""
+    terms = terms_of(question)
+    weights = lexical.idf(terms)
+    spans = [
+        (_value(run, hits), run)
+        for n, hit in enumerate(hits, 1)
+        for run in _runs(list(_sentences(n, hit, host_labels, terms, weights)))
+    ]
+    chosen: list[tuple[_Sentence, ...]] = []
+    spans.sort(key=lambda span: -span[0])
+    for value, run in spans:
+        if chosen and (value < ENOUGH * spans[0][0] or len(chosen) == MAX_QUOTES):
+            break
+        if not any(_same_words(run, other) for other in chosen):
+            chosen.append(run)
+    return [Quote(run[0].n, run[0].turn, run[0].line[run[0].start : run[-1].end]) for run in chosen]
+
+
+def attribute(text: str, hits: Sequence[Hit]) -> str:
+    """The generated text with [n] after each sentence that overlaps a hit enough; marks that name no hit are removed.
+
+    A sentence that carries a valid mark keeps it as it is.
+    """
+    sources = [set(_pairs(hit.text).tolist()) for hit in hits]
+    marked: list[str] = []
+    for sentence in _with_marks(text):
+        kept = MARK.sub(lambda mark: mark[0] if 1 <= int(mark[1]) <= len(hits) else "", sentence)
+        if not MARK.search(kept) and (n := _source(kept, sources)):
+            body = kept.rstrip()
+            kept = f"{body}[{n}]{kept[len(body) :]}"
+        marked.append(kept)
+    return "".join(marked)
+
+
+def _sentences(
+    n: int, hit: Hit, host_labels: Collection[str], terms: Ints, weights: npt.NDArray[np.float64]
+) -> Iterator[_Sentence]:
+    total = float(weights.sum()) or 1.0
+    for line in hit.lines:
+        if line.label not in host_labels:
+            continue
+        offset = 0
+        for piece in line.text.split("\n"):
+            for found in SENTENCE.finditer(piece):
+                for part in LONG.finditer(found[0]):
+                    said = part[0].strip()
+                    if not normalise(said):
+                        continue
+                    start = found.start() + part.start() + part[0].index(said)
+                    matched = float(weights[np.isin(terms, terms_of(said), assume_unique=True)].sum()) / total
+                    yield _Sentence(n, line.turn, piece, start, start + len(said), matched)
+            offset += len(piece) + 1
+
+
+def _runs(sentences: Sequence[_Sentence]) -> Iterator[tuple[_Sentence, ...]]:
+    """Every run of neighbouring sentences of one line that is short enough for a quotation (single ones always)."""
+    for first in range(len(sentences)):
+        for last in range(first, min(first + SPAN_SENTENCES, len(sentences))):
+            run = tuple(sentences[first : last + 1])
+            if run[-1].line is not run[0].line or (last > first and run[-1].end - run[0].start > BEST_CHARS[1]):
+                break
+            yield run
+
+
+def _value(run: Sequence[_Sentence], hits: Sequence[Hit]) -> float:
+    """How well a run answers: what it matches, and that it goes on after the match, times the hit's share of the best."""
+    matched = 1 - float(np.prod([1 - sentence.matched for sentence in run]))
+    follows = FOLLOWS * max((s.matched for s in run[:-1]), default=0.0)
+    n_chars = run[-1].end - run[0].start
+    length = min(n_chars / BEST_CHARS[0], 1.0) if n_chars < BEST_CHARS[0] else min(BEST_CHARS[1] / n_chars, 1.0)
+    manners = 0.2 if PLEASANTRY.match(run[0].text) else 1.0
+    asks = 0.7 if run[-1].text.endswith(("？", "?", "吗", "呢")) else 1.0
+    best = max(hit.score for hit in hits) or 1.0
+    return (matched + follows) * length * manners * asks * (hits[run[0].n - 1].score / best) ** 2
+
+
+def _same_words(run: Sequence[_Sentence], other: Sequence[_Sentence]) -> bool:
+    """Whether two runs share most of their words: one passage, or one thing said twice."""
+    mine, theirs = (set(_pairs(r[0].line[r[0].start : r[-1].end]).tolist()) for r in (run, other))
+    return len(mine & theirs) > 0.4 * min(len(mine), len(theirs))
+
+
+def _with_marks(text: str) -> list[str]:
+    """The text cut after each sentence and the marks that follow it; joined again it is the same text."""
+    ends = [found.end() for found in re.finditer(r"[。！？!?；;…\n]+(?:\s*\[\d+\])*\s*", text)]
+    starts = [0, *ends]
+    return [text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True) if start < end]
+
+
+def _source(sentence: str, sources: Sequence[set[int]]) -> int:
+    """The number of the hit that holds the largest share of the sentence, 0 where none holds enough."""
+    pairs = _pairs(sentence)
+    if len(pairs) < 5:
+        return 0
+    shares = [sum(pair in source for pair in pairs.tolist()) / len(pairs) for source in sources]
+    best = int(np.argmax(shares)) if shares else 0
+    return best + 1 if shares and shares[best] >= OVERLAP else 0
+
+
+def _pairs(text: str) -> Ints:
+    """The distinct pairs of neighbouring characters."""
+    terms = terms_of(text)
+    return terms[terms >> SHIFT > 0]

@@ -1,0 +1,266 @@
+"""The settings, typed: a section for each part of the pipeline. `settings_file` reads them.
+
+The code version of an asset folds in `fingerprint(...)` of the sections that it reads, so a settings change makes stale
+just what depends on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+EMBEDDED = "embedded"
+
+Share = Annotated[float, Field(gt=0, le=1)]
+SharePossiblyZero = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Labels = Annotated[list[NonEmpty], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Refused(ValueError):
+    """What a validator says of a value, in both languages."""
+
+    def __init__(self, *, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh = zh
+        self.en = en
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise Refused(zh=f"一个正则表达式（{error}）", en=f"a regular expression ({error})") from error
+    return pattern
+
+
+class CorpusSettings(Section):
+    path: Path = Field(Path("data/sample"), description="the corpus folder, relative to hcf.toml")
+    include: list[NonEmpty] = Field(["*.md"], description="file name patterns of transcripts")
+    exclude: list[NonEmpty] = Field(
+        ["README*.md", "SUMMARY.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE*.md", ".*"],
+        description="file or folder name patterns, or path patterns, that are no transcripts",
+    )
+    host_labels: Labels = Field(["江照野", "户晨风"], description="labels of the persona's turns")
+    guest_labels: Labels = Field(["水友", "某网友"], description="labels of everybody else's turns")
+    date_pattern: NonEmpty = Field(
+        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
+        description="regular expression with the groups year, month and day, searched in the file name",
+    )
+    interrupted_pattern: NonEmpty = Field(r"-INC$", description="searched in the file name without its ending")
+    noise: list[NonEmpty] = Field([r"^【API调用失败"], description="regular expressions of lines to drop")
+    max_file_mb: Positive = Field(64, description="larger files are quarantined, MB of 1,000,000 bytes")
+    git_url: str = Field("", description="what `hcf corpus fetch` without an argument clones or updates")
+
+    @field_validator("date_pattern")
+    @classmethod
+    def _date_groups(cls, pattern: str) -> str:
+        groups = re.compile(_compiles(pattern)).groupindex
+        if not {"year", "month", "day"} <= set(groups):
+            groups_needed = "(?P<year>…) (?P<month>…) (?P<day>…)"
+            raise Refused(
+                zh=f"含有 {groups_needed} 三个分组的正则表达式", en=f"a pattern with the groups {groups_needed}"
+            )
+        return pattern
+
+    @field_validator("interrupted_pattern")
+    @classmethod
+    def _pattern(cls, pattern: str) -> str:
+        return _compiles(pattern)
+
+    @field_validator("noise")
+    @classmethod
+    def _patterns(cls, patterns: list[str]) -> list[str]:
+        return [_compiles(p) for p in patterns]
+
+    @field_validator("host_labels", "guest_labels")
+    @classmethod
+    def _labels(cls, labels: list[str]) -> list[str]:
+        for label in labels:
+            if label != label.strip() or "：" in label or ":" in label or "\n" in label:
+                raise Refused(
+                    zh="不带冒号、前后无空格的称呼", en="a label without its colon and without spaces around it"
+                )
+        return labels
+
+    @model_validator(mode="after")
+    def _sides_differ(self) -> Self:
+        if both := set(self.host_labels) & set(self.guest_labels):
+            name = sorted(both)[0]
+            raise Refused(
+                zh=f"每个称呼只属于一方（{name} 同时在 host_labels 和 guest_labels 里）",
+                en=f"each label on one side only ({name} stands in host_labels and in guest_labels)",
+            )
+        return self
+
+
+class SftSettings(Section):
+    sample_ratio: Share = Field(1.0, description="share of the broadcasts to train on, by whole broadcasts")
+    held_out_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.05, description="share of the dated broadcasts, the newest, kept for evaluation"
+    )
+    max_chars: Annotated[int, Field(ge=32, le=32768)] = Field(700, description="characters of a sample at most")
+    max_pairs: Positive = Field(8, description="pairs of a sample at most")
+    min_host_chars: Natural = Field(2, description="shorter answers are not learnt")
+    seed: Seed = Field(42, description="the same seed gives the same result")
+
+
+class BaseSettings(Section):
+    model: NonEmpty = Field(EMBEDDED, description='"embedded", a Hub id, or a folder')
+    revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
+    quantize: Literal["auto", "4bit", "none"] = Field("auto", description="auto: 4-bit where CUDA is there")
+    vocab_size: Annotated[int, Field(ge=300, le=200_000)] = Field(4000, description="embedded only")
+    hidden_size: Annotated[int, Field(ge=16, le=4096, multiple_of=16)] = Field(128, description="embedded only")
+    layers: Annotated[int, Field(ge=1, le=64)] = Field(4, description="embedded only")
+    steps: Positive = Field(300, description="embedded only: pretraining steps, fewer on a small corpus")
+    refit_after: SharePossiblyZero = Field(0.2, description="embedded only: share of changed pairs that refits it")
+    seed: Seed = Field(42, description="the same seed gives the same result")
+
+
+class LoraSettings(Section):
+    r: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="rank of the adapter")
+    alpha: Annotated[int, Field(ge=1, le=4096)] = Field(32, description="scale of the adapter, over r")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="on the adapter's input")
+    target_modules: list[NonEmpty] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        min_length=1,
+        description="layers that get an adapter",
+    )
+    epochs: Annotated[float, Field(gt=0, le=1000)] = Field(1.0, description="passes over the training samples")
+    max_steps: Natural = Field(0, description="0: no cap")
+    batch_size: Positive = Field(2, description="samples on the device at a time")
+    gradient_accumulation: Positive = Field(8, description="batches of one optimizer step")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(2e-4, description="the highest, after the warm-up")
+    warmup_share: SharePossiblyZero = Field(0.03, description="share of the steps that the rate rises over")
+    max_length: Annotated[int, Field(ge=32, le=131072)] = Field(1024, description="tokens of a sample at most")
+    gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
+    checkpoint_steps: Positive = Field(200, description="optimizer steps between two checkpoints")
+    held_out_samples: Natural = Field(64, description="held-out samples that the result is judged by, at most")
+    seed: Seed = Field(42, description="the same seed gives the same result")
+
+
+class ChunkSettings(Section):
+    max_chars: Annotated[int, Field(ge=32, le=32768)] = Field(500, description="characters of a chunk at most")
+    overlap_turns: Annotated[int, Field(ge=0, le=16)] = Field(0, description="turns that two neighbours share")
+    sample_share: Share = Field(1.0, description="share of the chunks that is kept, seeded")
+    seed: Seed = Field(42, description="the same seed gives the same result")
+
+
+class EncoderSettings(Section):
+    model: NonEmpty = Field(EMBEDDED, description='"embedded", a Hub id, or a folder')
+    revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
+    query_prompt: str = Field("", description="instruction put before a question, as bge models want it")
+    dim: Annotated[int, Field(ge=8, le=4096)] = Field(256, description="embedded only")
+    vocab_size: Annotated[int, Field(ge=300, le=500_000)] = Field(16_000, description="embedded only")
+    steps: Positive = Field(600, description="embedded only: training steps, fewer where the corpus is small")
+    refit_after: SharePossiblyZero = Field(0.2, description="embedded only: share of changed pairs that refits it")
+    batch_size: Positive = Field(64, description="texts encoded at a time")
+    seed: Seed = Field(42, description="the same seed gives the same result")
+
+
+class RetrievalSettings(Section):
+    top_k: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="chunks that an answer may cite")
+    k1: Annotated[float, Field(ge=0, le=10)] = Field(0.9, description="BM25: how fast repetition saturates")
+    b: SharePossiblyZero = Field(0.4, description="BM25: how much a chunk's length counts")
+    dense_weight: SharePossiblyZero = Field(0.1, description="share of the dense score in the fused one")
+    neighbour_share: SharePossiblyZero = Field(0.2, description="of both neighbours' scores, added to a chunk's own")
+    one_per_transcript: bool = Field(False, description="keep only the best chunk of each broadcast")
+    min_score: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.125,
+        description="a best score below it (at 10,000 chunks; it grows with the logarithm of their number) cites nothing",
+    )
+
+
+class ChatSettings(Section):
+    persona_prompt: NonEmpty = Field(
+        "你在模仿主播{persona}说话。请用{persona}的口吻，像直播时那样口语化地回答水友的问题。",
+        description="the system prompt; {persona} is the host label that was found",
+    )
+    max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = Field(300, description="length of an answer at most")
+    temperature: Annotated[float, Field(ge=0, le=5)] = Field(0.7, description="0: always the likeliest token")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="nucleus sampling")
+    repetition_penalty: Annotated[float, Field(ge=0.5, le=5)] = Field(1.1, description="1: none")
+    history_turns: Natural = Field(6, description="earlier questions and answers that the model sees")
+    context_chars: Natural = Field(1500, description="characters of retrieved text that the model sees")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where models run, training included")
+    seed: Seed | None = Field(None, description="makes sampled answers repeatable")
+
+    @field_validator("persona_prompt")
+    @classmethod
+    def _placeholder(cls, prompt: str) -> str:
+        rest = prompt.replace("{persona}", "")
+        if "{" in rest or "}" in rest:
+            raise Refused(zh="只含 {persona} 一个占位符的文字", en="text whose only placeholder is {persona}")
+        return prompt
+
+
+class ServeSettings(Section):
+    host: NonEmpty = Field("127.0.0.1", description="where `hcf ui` listens")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(3000, description="its port")
+
+
+class HubSettings(Section):
+    token_env: list[NonEmpty] = Field(
+        ["HF_TOKEN", "FUCHENFENG_TOKEN"], description="environment variables that may hold the Hub token, in order"
+    )
+
+
+class RefreshSettings(Section):
+    cron: NonEmpty = Field("0 4 * * *", description="when the scheduled refresh runs")
+    timezone: NonEmpty = Field("Asia/Shanghai", description="of the schedule")
+    watch_seconds: Annotated[int, Field(ge=5, le=86_400)] = Field(60, description="between two looks at the corpus")
+    max_runtime_hours: Annotated[float, Field(gt=0, le=24 * 30)] = Field(24, description="a longer run is failed")
+    automation: bool = Field(False, description="schedules and sensors start switched on")
+
+
+class Sections(Section):
+    """The sections of `hcf.toml`, one for each part of the pipeline."""
+
+    profile: str = EMBEDDED
+    corpus: CorpusSettings = CorpusSettings()
+    sft: SftSettings = SftSettings()
+    base: BaseSettings = BaseSettings()
+    lora: LoraSettings = LoraSettings()
+    chunks: ChunkSettings = ChunkSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    chat: ChatSettings = ChatSettings()
+    serve: ServeSettings = ServeSettings()
+    hub: HubSettings = HubSettings()
+    refresh: RefreshSettings = RefreshSettings()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One validated configuration and where it came from."""
+
+    sections: Sections
+    config: Path  # the hcf.toml that was read
+    home: Path  # artifacts and Dagster's storage
+
+    @property
+    def root(self) -> Path:
+        return self.config.parent
+
+    @property
+    def corpus_path(self) -> Path:
+        return (self.root / self.sections.corpus.path).resolve()
+
+
+def fingerprint(section: Section, *fields: str) -> str:
+    """12 hex digits that change when one of the fields (default: any of the section's) changes."""
+    values = section.model_dump(mode="json", include=set(fields) or None)
+    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]

@@ -1,0 +1,46 @@
+"""docs/settings.md, written from the schema: `python -m hcf_pipeline.settings_reference > docs/settings.md`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+from hcf_pipeline.settings import Section, Sections
+from hcf_pipeline.settings_file import PROFILES
+
+HEAD = """# Settings
+
+Written from the schema by `python -m hcf_pipeline.settings_reference > docs/settings.md`; a test keeps it true.
+
+All of them live in `hcf.toml`. Later layers win: the default here, the profile's value, the file's section, the file's
+`[profiles.NAME.SECTION]`, the environment's `HCF_<SECTION>__<KEY>` (lists as TOML, or separated by commas).
+A mistake is refused with file, line, key and what is allowed.
+"""
+
+
+def reference() -> str:
+    profiles = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in sorted(PROFILES.glob("*.toml"))}
+    parts = [HEAD]
+    for name, field in Sections.model_fields.items():
+        model = field.annotation
+        if not (isinstance(model, type) and issubclass(model, Section)):
+            continue
+        parts.append(f"## [{name}]\n\n| key | default | {' | '.join(profiles)} | meaning |")
+        parts.append("|---" * (3 + len(profiles)) + "|")
+        defaults = model().model_dump(mode="json")
+        for key, described in model.model_fields.items():
+            values = [_shown(profiles[profile].get(name, {}).get(key)) for profile in profiles]
+            row = [f"`{key}`", _shown(defaults[key]) or "none", *values, described.description or ""]
+            parts.append(f"| {' | '.join(row)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    return "`" + json.dumps(value, ensure_ascii=False).replace("|", "\\|") + "`"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,84 @@
+"""Bringing a corpus: Git, and a look at an unknown folder."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from hcf_pipeline.corpus.git import fetch_corpus
+from hcf_pipeline.corpus.survey import survey
+from hcf_pipeline.errors import CorpusError, MachineError
+from hcf_pipeline.settings import CorpusSettings
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    folder = tmp_path / "transcripts"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / "2024-01-01.md").write_text("甲：一", encoding="utf-8")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "one")
+    return folder
+
+
+def test_a_git_corpus_is_cloned_then_updated(upstream: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    folder, first = fetch_corpus(str(upstream), data)
+    assert (folder.name, (folder / "2024-01-01.md").read_text(encoding="utf-8")) == ("transcripts", "甲：一")
+    (upstream / "2024-01-02.md").write_text("甲：二", encoding="utf-8")
+    git(upstream, "add", ".")
+    git(upstream, "commit", "-qm", "two")
+    again, second = fetch_corpus(str(upstream), data)
+    assert again == folder and second != first and (folder / "2024-01-02.md").exists()
+
+
+def test_changes_of_the_users_own_are_never_overwritten(upstream: Path, tmp_path: Path) -> None:
+    folder, _ = fetch_corpus(str(upstream), tmp_path / "data")
+    (folder / "2024-01-01.md").write_text("甲：我改的", encoding="utf-8")
+    (upstream / "2024-01-01.md").write_text("甲：上游改的", encoding="utf-8")
+    git(upstream, "commit", "-qam", "changed")
+    with pytest.raises(CorpusError, match="left alone"):
+        fetch_corpus(str(upstream), tmp_path / "data")
+    assert (folder / "2024-01-01.md").read_text(encoding="utf-8") == "甲：我改的"
+
+
+def test_an_address_out_of_reach_leaves_nothing_behind_and_no_password(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as refusal:
+        fetch_corpus("http://someone:s3cret@127.0.0.1:9/corpus.git", tmp_path / "data")
+    assert "s3cret" not in refusal.value.zh + refusal.value.en
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_plain_folder_is_sent_to_init(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="hcf init"):
+        fetch_corpus(str(tmp_path), tmp_path / "data")
+
+
+def test_a_look_at_a_folder_finds_labels_dates_and_noise(tmp_path: Path) -> None:
+    for day in range(1, 6):
+        lines = ["观众A：开播了吗", "老王：开了开了，今天讲讲怎么挑西瓜，先听声音再看瓜蒂。", "观众B：怎么听"] * 4
+        text = "\n\n".join([*lines, "【接口调用失败：超时】", "老王：听这个，砰砰的就是熟了。"])
+        (tmp_path / f"直播2024.3.{day}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "说明.md").write_text("这里没有发言", encoding="utf-8")
+    found = survey(tmp_path)
+    assert found.host == "老王"
+    assert sorted(found.guests) == ["观众A", "观众B"]
+    assert (found.n_dated, found.without_turns, found.n_files) == (5, ("说明.md",), 6)
+    corpus = tomllib.loads(found.toml("x"))["corpus"]
+    settings = CorpusSettings.model_validate(corpus)
+    assert settings.host_labels == ["老王"] and settings.noise and "*.txt" in settings.include
+
+
+def test_a_folder_without_two_labels_says_what_it_saw(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("独白：一\n独白：二\n独白：三\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="独白"):
+        survey(tmp_path)

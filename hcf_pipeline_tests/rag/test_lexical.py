@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hcf_pipeline.rag.lexical import LexicalIndex, normalise, terms_of, without_labels, write_lexical_index
+
+words = st.text(st.sampled_from("修车铺电瓶Ａａ1，。 \n"), max_size=30)
+
+
+def grams(text: str) -> list[str]:
+    lines = normalise(text).split("\n")
+    return [c for line in lines for c in line] + [a + b for line in lines for a, b in itertools.pairwise(line)]
+
+
+def bm25_by_hand(question: str, texts: list[str], k1: float, b: float) -> list[float]:
+    bags = [Counter(grams(text)) for text in texts]
+    mean = sum(map(len, map(grams, texts))) / len(texts) or 1.0
+    scores = []
+    for bag, text in zip(bags, texts, strict=True):
+        score = 0.0
+        for gram in set(grams(question)):
+            n_docs = sum(gram in other for other in bags)
+            idf = math.log1p((len(texts) - n_docs + 0.5) / (n_docs + 0.5))
+            norm = k1 * (1 - b + b * len(grams(text)) / mean)
+            score += idf * bag[gram] * (k1 + 1) / (bag[gram] + norm) if bag[gram] else 0
+        scores.append(score)
+    return scores
+
+
+@given(st.lists(words, min_size=1, max_size=8), words)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_scores_are_bm25_over_characters_and_pairs(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], question: str
+) -> None:
+    folder = tmp_path_factory.mktemp("lexical") / "index"
+    write_lexical_index(texts, folder)
+    scores, best = LexicalIndex(folder).scores(question, 0.9, 0.4)
+    assert scores == pytest.approx(bm25_by_hand(question, texts, 0.9, 0.4), rel=1e-4, abs=1e-5)
+    assert scores.max() <= best + 1e-4
+
+
+def test_blocks_of_texts_give_the_same_index_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"江照野：第{n}次修{'车' * (n % 5)}，换{'电瓶' * (n % 3)}。" for n in range(60)]
+    write_lexical_index(texts, tmp_path / "one")
+    monkeypatch.setattr("hcf_pipeline.rag.lexical.BLOCK_CHARS", 50)
+    write_lexical_index(texts, tmp_path / "many")
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert np.array_equal(np.load(file), np.load(tmp_path / "many" / file.name)), file.name
+
+
+def test_width_case_spaces_and_punctuation_do_not_matter() -> None:
+    assert np.array_equal(terms_of("ＡＢＳ，修 车！"), terms_of("abs修车"))
+
+
+def test_no_pair_spans_two_turns() -> None:
+    assert "车铺" not in grams("修车\n铺子")
+
+
+def test_labels_are_not_matched(tmp_path: Path) -> None:
+    assert without_labels("水友：几点？\n江照野：八点：整。") == "几点？\n八点：整。"
+    write_lexical_index(["水友：几点？\n江照野：八点。"], tmp_path / "index")
+    assert LexicalIndex(tmp_path / "index").scores("江照野水友", 0.9, 0.4)[0].tolist() == [0.0]
+
+
+def test_more_than_255_occurrences_are_counted_as_255(tmp_path: Path) -> None:
+    write_lexical_index(["对" * 400, "不对"], tmp_path / "index")
+    scores, best = LexicalIndex(tmp_path / "index").scores("对", 0.9, 0.4)
+    assert 0 < scores[1] < scores[0] <= best
+
+
+def test_a_mutilated_index_is_refused(tmp_path: Path) -> None:
+    write_lexical_index(["修车", "换电瓶"], tmp_path / "index")
+    np.save(tmp_path / "index" / "docs.npy", np.zeros(1, dtype=np.int32))
+    with pytest.raises(ValueError, match="do not belong together"):
+        LexicalIndex(tmp_path / "index")

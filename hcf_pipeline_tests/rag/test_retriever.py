@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from hcf_pipeline.errors import ArtifactError
+from hcf_pipeline.rag.embed import Embeddings
+from hcf_pipeline.rag.encoder import EmptyText, load_encoder
+from hcf_pipeline.rag.encoder_fit import fit_encoder
+from hcf_pipeline.rag.index import Index, write_index
+from hcf_pipeline.rag.retriever import Line, Retriever, lines_of
+from hcf_pipeline.settings import RetrievalSettings
+from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built
+
+SETTINGS = RetrievalSettings()
+
+
+@pytest.fixture(scope="module")
+def retriever(built: Built) -> Retriever:
+    return Retriever.open(built.index, built.encoder, SETTINGS)
+
+
+@pytest.mark.parametrize(("date", "question"), [(date, question) for date, (question, _) in TOPICS.items()])
+def test_the_broadcast_that_tells_comes_first(retriever: Retriever, date: str, question: str) -> None:
+    hits = retriever.search(question, 3)
+    assert str(hits[0].date) == date
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert all(0 <= hit.score <= 1 for hit in hits)
+
+
+def test_a_hit_says_where_its_words_stand(retriever: Retriever) -> None:
+    hit = retriever.search("变速箱多少钱", 1)[0]
+    assert (hit.transcript, hit.date, hit.turns) == ("2024-05-05.md", datetime.date(2024, 5, 5), (3, 4))
+    assert hit.text.startswith("水友：变速箱换了多少钱？\n江照野：")
+    assert [line.turn for line in hit.lines] == [3, 4]
+    assert "".join(f"{line.label}：{line.text}" for line in hit.lines) == hit.text.replace("\n", "")
+
+
+def test_the_score_is_the_weighted_sum_of_both_parts_with_their_neighbours(built: Built) -> None:
+    settings = RetrievalSettings(dense_weight=0.3, neighbour_share=0.25)
+    index = Index(built.index, built.encoder.identity, built.encoder.dim)
+    question = "变速箱换了多少钱？"
+    bm25, best = index.lexical.scores(question, settings.k1, settings.b)
+    cosines = np.maximum(index.vectors(np.arange(index.n_chunks)) @ built.encoder.encode_query(question), 0)
+    own = 0.7 * bm25 / best + 0.3 * cosines
+    expected = own.copy()
+    for row in np.flatnonzero(index.joined):
+        expected[row] += 0.25 * own[row + 1]
+        expected[row + 1] += 0.25 * own[row]
+    rows, scores = Retriever(index, built.encoder, settings).rank(question, 50)
+    assert sorted(rows.tolist()) == list(range(index.n_chunks))
+    assert scores == pytest.approx(expected[rows] / 1.5, abs=1e-5)
+
+
+def test_an_index_of_one_chunk_answers(built: Built, tmp_path: Path) -> None:
+    table = pq.read_table(built.chunks).slice(0, 1)
+    pq.write_table(table, tmp_path / "chunks.parquet")
+    (tmp_path / "index").mkdir()
+    write_index(tmp_path / "chunks.parquet", built.embeddings, built.encoder.identity, tmp_path / "index")
+    retriever = Retriever.open(tmp_path / "index", built.encoder, SETTINGS)
+    assert [hit.text for hit in retriever.search("半程马拉松", 5)] == table["text"].to_pylist()
+
+
+def test_dates_leave_out_what_lies_outside_and_what_has_none(retriever: Retriever) -> None:
+    march, may = datetime.date(2024, 3, 11), datetime.date(2024, 5, 4)
+    assert {str(hit.date) for hit in retriever.search("变速箱多少钱", 50, since=march, until=may)} == {
+        "2024-03-11",
+        "2024-04-02",
+    }
+    assert retriever.search("茉莉花茶", 1)[0].date is None
+    assert all(hit.date for hit in retriever.search("茉莉花茶", 50, since=datetime.date(2000, 1, 1)))
+    assert retriever.search("茉莉花茶", 5, since=datetime.date(2030, 1, 1)) == []
+
+
+def test_one_hit_a_broadcast_when_asked_for(built: Built) -> None:
+    settings = RetrievalSettings(one_per_transcript=True)
+    hits = Retriever.open(built.index, built.encoder, settings).search("晚上好", 50)
+    assert len(hits) == len({hit.transcript for hit in hits}) == len(TOPICS) + 1
+
+
+def test_k_is_the_most_that_comes_back(retriever: Retriever) -> None:
+    assert len(retriever.search("多少钱", 2)) == 2
+    assert len({hit.chunk_id for hit in retriever.search("多少钱", 1000)}) == len(retriever.search("多少钱", 1000))
+
+
+def test_neighbours_share_their_score_within_a_broadcast_only(built: Built) -> None:
+    alone = Retriever.open(built.index, built.encoder, RetrievalSettings(neighbour_share=0, dense_weight=0))
+    shared = Retriever.open(built.index, built.encoder, RetrievalSettings(neighbour_share=1, dense_weight=0))
+    greeting = "感谢老铁送的小灯牌"
+    before = {hit.chunk_id: hit.score for hit in alone.search("茉莉花茶", 50)}
+    after = {hit.chunk_id: hit.score for hit in shared.search("茉莉花茶", 50)}
+    tea = shared.search("茉莉花茶", 1)[0]
+    assert after[tea.chunk_id] == pytest.approx(before[tea.chunk_id] / 3, rel=1e-4)  # a broadcast of one chunk
+    hits = shared.search("阿贵面馆的面", 50)
+    assert next(hit for hit in hits if greeting in hit.text).date == datetime.date(2024, 4, 2)
+
+
+def test_what_nothing_bears_on_is_known_by_its_score(built: Built) -> None:
+    retriever = Retriever.open(built.index, built.encoder, RetrievalSettings(min_score=0.2))
+    assert retriever.bears_on(retriever.search("二手变速箱花了多少钱？", 5))
+    assert not retriever.bears_on(retriever.search("木星周围究竟绕着几颗卫星？", 5))
+    assert not retriever.bears_on([])
+
+
+@pytest.mark.parametrize("question", ["？！……", "ⵣ", "a"])
+def test_a_question_without_a_known_character_has_low_scores_and_no_error(retriever: Retriever, question: str) -> None:
+    assert all(0 <= hit.score < 0.5 for hit in retriever.search(question, 5))
+
+
+def test_a_blank_question_is_refused(retriever: Retriever) -> None:
+    with pytest.raises(EmptyText):
+        retriever.search(" \n", 5)
+
+
+def test_an_index_of_another_encoder_is_refused(built: Built, tmp_path: Path) -> None:
+    fit_encoder(built.pairs, SMALL.model_copy(update={"seed": 3}), (), tmp_path)
+    other = load_encoder(tmp_path, "cpu", SMALL)
+    with pytest.raises(ArtifactError, match="made with another encoder"):
+        Retriever.open(built.index, other, SETTINGS)
+    with pytest.raises(ArtifactError, match="made with another encoder"):
+        Index(built.index, built.encoder.identity, built.encoder.dim + 1)
+
+
+@pytest.mark.parametrize("name", ["dense.faiss", "chunks.arrow", "lexical/docs.npy", "lexical/terms.npy", "index.json"])
+@pytest.mark.parametrize("damage", ["cut short", "one byte other", "gone"])
+def test_a_damaged_index_is_refused_in_a_sentence(built: Built, tmp_path: Path, name: str, damage: str) -> None:
+    copy = tmp_path / "index"
+    shutil.copytree(built.index, copy)
+    data = (copy / name).read_bytes()
+    if damage == "gone":
+        (copy / name).unlink()
+    else:
+        middle = data.index(b'"format": 1') + 10 if name == "index.json" else len(data) // 2
+        changed = (
+            data[:middle] if damage == "cut short" else data[:middle] + bytes([data[middle] ^ 8]) + data[middle + 1 :]
+        )
+        (copy / name).write_bytes(changed)
+    with pytest.raises(ArtifactError, match="damaged"):
+        Retriever.open(copy, built.encoder, SETTINGS)
+
+
+def test_a_chunk_without_its_vector_makes_no_index(built: Built, tmp_path: Path) -> None:
+    known = Embeddings.load(built.embeddings)
+    np.save(tmp_path / "hashes.npy", known.hashes[1:])
+    np.save(tmp_path / "vectors.npy", np.array(known.vectors[1:]))
+    with pytest.raises(ArtifactError, match="lacks the vectors"):
+        write_index(built.chunks, tmp_path, built.encoder.identity, tmp_path)
+
+
+def test_the_sidecar_tells_what_the_index_holds(built: Built) -> None:
+    sidecar = json.loads((built.index / "index.json").read_text(encoding="utf-8"))
+    assert sidecar["n_transcripts"] == len(TOPICS) + 1
+    assert (sidecar["encoder"], sidecar["dim"]) == (built.encoder.identity, SMALL.dim)
+    assert set(sidecar["files"]) == {
+        path.relative_to(built.index).as_posix()
+        for path in built.index.rglob("*")
+        if path.is_file() and path.name != "index.json"
+    }
+
+
+def test_a_turn_of_several_lines_is_one_line_of_a_hit() -> None:
+    text = "水友：几点？\n江照野：八点：整。\n九点收工。\n水友：好。"
+    assert lines_of(text, [4, 5, 5, 6]) == (
+        Line(4, "水友", "几点？"),
+        Line(5, "江照野", "八点：整。\n九点收工。"),
+        Line(6, "水友", "好。"),
+    )

@@ -1,0 +1,120 @@
+"""hcf.toml, profiles and the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hcf_pipeline.errors import SettingsError
+from hcf_pipeline.settings import LoraSettings, Sections, Settings, fingerprint
+from hcf_pipeline.settings_file import PROFILES, load_settings
+from hcf_pipeline.settings_reference import reference
+
+
+def load(folder: Path, text: str, **environ: str) -> Settings:
+    (folder / "hcf.toml").write_text(text, encoding="utf-8")
+    return load_settings(folder / "hcf.toml", environ=environ)
+
+
+def test_an_empty_file_gives_the_embedded_profile_and_a_home_beside_it(tmp_path: Path) -> None:
+    settings = load(tmp_path, "")
+    assert settings.sections.base.model == settings.sections.encoder.model == "embedded"
+    assert settings.home == tmp_path / ".hcf"
+    assert settings.corpus_path == tmp_path / "data" / "sample"
+
+
+def test_the_qwen_profile_names_the_real_models_pinned_by_commit(tmp_path: Path) -> None:
+    sections = load(tmp_path, 'profile = "qwen"').sections
+    assert (sections.base.model, sections.encoder.model) == ("Qwen/Qwen1.5-4B-Chat", "BAAI/bge-small-zh-v1.5")
+    assert (sections.lora.r, sections.lora.alpha, sections.base.quantize) == (16, 32, "auto")
+    assert len(sections.base.revision) == len(sections.encoder.revision) == 40
+
+
+def test_the_environment_wins_over_the_profiles_table_over_the_section_over_the_profile(tmp_path: Path) -> None:
+    text = "[lora]\nr = 3\nalpha = 5\nbatch_size = 7\n[profiles.embedded.lora]\nalpha = 6\nbatch_size = 9\n"
+    lora = load(tmp_path, text, HCF_LORA__BATCH_SIZE="11").sections.lora
+    assert (lora.r, lora.alpha, lora.batch_size, lora.max_length) == (3, 6, 11, 512)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "section", "key", "expected"),
+    [
+        ("HCF_CORPUS__PATH", "/some/where", "corpus", "path", Path("/some/where")),
+        ("HCF_LORA__R", "4", "lora", "r", 4),
+        ("HCF_LORA__LEARNING_RATE", "1e-3", "lora", "learning_rate", 1e-3),
+        ("HCF_CHUNKS__MAX_CHARS", "300", "chunks", "max_chars", 300),
+        ("HCF_CORPUS__HOST_LABELS", "甲,乙", "corpus", "host_labels", ["甲", "乙"]),
+        ("HCF_CORPUS__NOISE", '["^a,b"]', "corpus", "noise", ["^a,b"]),
+        ("HCF_LORA__GRADIENT_CHECKPOINTING", "true", "lora", "gradient_checkpointing", True),
+        ("HCF_CHAT__SEED", "7", "chat", "seed", 7),
+        ("HCF_BASE__REVISION", "1234567", "base", "revision", "1234567"),
+    ],
+)
+def test_any_setting_can_be_given_in_the_environment(
+    tmp_path: Path, variable: str, value: str, section: str, key: str, expected: object
+) -> None:
+    sections = load(tmp_path, "", **{variable: value}).sections
+    assert getattr(getattr(sections, section), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[lora]\nalpha = 3\nrr = 8", r"hcf\.toml:3: there is no setting \[lora\] rr\. Did you mean r\?"),
+        ("\n[lorra]\nr = 8", r"hcf\.toml:2: there is no setting \[lorra\]\. Did you mean lora\?"),
+        ('[lora]\nr = "8"', r'hcf\.toml:2: \[lora\] r = "8" is not possible; allowed is an integer \(≥ 1, ≤ 1024\)'),
+        ("[lora]\nr = 0", r"hcf\.toml:2: .*≥ 1"),
+        ("[lora]\nepochs = true", r"hcf\.toml:2: .*a number"),
+        ('[base]\nquantize = "8bit"', r'hcf\.toml:2: .*one of "auto", "4bit", "none"'),
+        ("[corpus]\nhost_labels = []", r"hcf\.toml:2: .*not empty"),
+        ('[corpus]\nhost_labels = ["甲："]', r"hcf\.toml:2: .*without its colon"),
+        ('[corpus]\nhost_labels = ["甲"]\nguest_labels = ["甲"]', r"hcf\.toml:1: .*on one side only"),
+        ('[corpus]\ndate_pattern = "\\\\d+"', r"hcf\.toml:2: .*groups"),
+        ('[corpus]\nnoise = ["("]', r"hcf\.toml:2: .*regular expression"),
+        ('[chat]\npersona_prompt = "{name}"', r"hcf\.toml:2: .*\{persona\}"),
+        ("[lora]\nr = 2024-01-01", r"hcf\.toml:2: .*an integer"),
+        ("lora = 3", r"hcf\.toml:1: .*a table"),
+        ("[lora", r"hcf\.toml is not valid TOML.*line 1|at end of document"),
+        ('profile = "big"', "no profile 'big'; there are: embedded, qwen"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_file_line_key_and_what_is_allowed(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refusal:
+        load(tmp_path, text)
+    assert "\n" not in refusal.value.zh.strip()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HCF_LORA__R", "x"), ("HCF_LORA__RR", "1"), ("HCF_NOPE__R", "1"), ("HCF_CHAT__SEED", "a")]
+)
+def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
+        load(tmp_path, "", **{variable: value})
+
+
+def test_no_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="hcf init"):
+        load_settings(tmp_path / "hcf.toml", environ={})
+
+
+def test_a_fingerprint_follows_the_fields_that_are_named_and_no_others() -> None:
+    one, other = LoraSettings(r=4), LoraSettings(r=8)
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(one, "alpha") == fingerprint(other, "alpha")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROFILES.glob("*.toml")))
+def test_every_profile_is_valid(tmp_path: Path, name: str) -> None:
+    assert load(tmp_path, "", HCF_PROFILE=name).sections.profile == name
+
+
+def test_the_reference_of_settings_is_the_schemas() -> None:
+    written = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == reference()
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for section, field in Sections.model_fields.items():
+        for key, described in getattr(field.annotation, "model_fields", {}).items():
+            assert described.description, (section, key)
