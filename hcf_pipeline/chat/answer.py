@@ -28,10 +28,16 @@ class OwnWords:
 
 
 @dataclass(frozen=True)
-class Answer:
-    text: str
+class Found:
+    """What the corpus says, before the model says anything."""
+
     quotes: tuple[OwnWords, ...]
     citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True)
+class Answer(Found):
+    text: str
     release: str
     abstained: bool
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from hcf_pipeline.chat.answer import ABSTAINED, TOY_MARK, Answer, Citation, OwnWords
+from hcf_pipeline.chat.answer import ABSTAINED, TOY_MARK, Answer, Citation, Found, OwnWords
 from hcf_pipeline.chat.generate import Generator, load_generator
 from hcf_pipeline.chat.prompt import Exchange, build_messages, system_prompt
 from hcf_pipeline.chat.release import Release, current_release, unpin
@@ -66,46 +66,45 @@ class Engine:
         return self.retriever.search(question, k or self._settings.sections.retrieval.top_k)
 
     def answer(self, question: str, exchanges: Sequence[Exchange] = ()) -> Answer:
-        answer: Answer | None = None
-        for piece in self.stream(question, exchanges):
-            if isinstance(piece, Answer):
-                answer = piece
-        assert answer is not None
-        return answer
+        *_, last = self.stream(question, exchanges)
+        assert isinstance(last, Answer)
+        return last
 
     def stream(
         self, question: str, exchanges: Sequence[Exchange] = (), stop: threading.Event | None = None
-    ) -> Iterator[str | Answer]:
-        """Pieces of the model's text as they come, then the whole Answer.
+    ) -> Iterator[Found | str | Answer]:
+        """What retrieval found, then the model's text piece by piece, then the whole Answer.
 
-        Setting `stop` ends the text early. One answer at a time: the others wait.
+        When nothing in the corpus bears on the question there is the Answer alone, which says so. Setting `stop` ends
+        the text early. One answer at a time: the others wait.
         """
         hits = self.retrieve(question)
         if not self.retriever.bears_on(hits):
-            yield Answer(ABSTAINED, (), (), self.release.id, abstained=True)
+            yield Answer((), (), ABSTAINED, self.release.id, abstained=True)
             return
+        found = self._found(question, hits)
+        yield found
         chat = self._settings.sections.chat
         system = system_prompt(self.release.persona_prompt, self.release.persona)
-        recent = list(exchanges)[len(exchanges) - min(len(exchanges), chat.history_turns) :]
+        recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
         messages = build_messages(system, recent, question, _passages(hits, chat.context_chars))
         pieces: list[str] = []
         with self._generating:
             for piece in self.generator.stream(messages, stop):
                 pieces.append(piece)
                 yield piece
-        yield self._finish(question, "".join(pieces).strip(), hits)
+        text = attribute("".join(pieces).strip(), hits)
+        if self.release.toy:
+            text = TOY_MARK + text
+        yield Answer(found.quotes, found.citations, text, self.release.id, abstained=False)
 
-    def _finish(self, question: str, text: str, hits: Sequence[Hit]) -> Answer:
-        marked = attribute(text, hits)
+    def _found(self, question: str, hits: Sequence[Hit]) -> Found:
         quotes = best_quotes(question, hits, self.release.host_labels, self.retriever.lexical)
-        return Answer(
-            text=TOY_MARK + marked if self.release.toy else marked,
+        return Found(
             quotes=tuple(OwnWords(quote.n, quote.turn, quote.text) for quote in quotes),
             citations=tuple(
                 Citation(n, hit.transcript, hit.date, hit.turns, hit.text) for n, hit in enumerate(hits, 1)
             ),
-            release=self.release.id,
-            abstained=False,
         )
 
     def _open(self, part: str) -> Artifact:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from hcf_pipeline.chat.answer import Answer
+from hcf_pipeline.chat.answer import Answer, Found
 from hcf_pipeline.cli.console import out
 from hcf_pipeline.errors import Lang
 
@@ -13,12 +13,12 @@ def show_model_text(text: str) -> None:
     out.print(text, markup=False)
 
 
-def show_own_words(answer: Answer, persona: str, lang: Lang) -> None:
+def show_own_words(found: Found, persona: str, lang: Lang) -> None:
     """Verbatim sentences, each with its citation, date and turn."""
-    dates = {citation.n: citation.date for citation in answer.citations}
-    if answer.quotes:
+    dates = {citation.n: citation.date for citation in found.citations}
+    if found.quotes:
         out.print(f"[bold]{escape(persona)}{'的原话' if lang == 'zh' else ', in his own words'}[/]")
-    for quote in answer.quotes:
+    for quote in found.quotes:
         turn = f"第 {quote.turn} 句" if lang == "zh" else f"turn {quote.turn}"
         out.print(f"  「{escape(quote.text)}」 [cyan]\\[{quote.n}] {dates.get(quote.n) or '?'} {turn}[/]")
 

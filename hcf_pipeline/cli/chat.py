@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hcf_pipeline.chat.answer import TOY_MARK, Answer
+from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
 from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
 from hcf_pipeline.cli.console import Invocation, err, only_json, out
@@ -33,6 +36,22 @@ def run_chat(call: Invocation) -> None:
         )
     )
     _Conversation(call, engine).run()
+
+
+@contextmanager
+def _interrupt_sets(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C inside sets `stop`, the second one interrupts as usual."""
+    usual = signal.getsignal(signal.SIGINT)
+
+    def stop_first(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, stop_first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 class _Conversation:
@@ -63,37 +82,33 @@ class _Conversation:
     def _answer(self, question: str) -> None:
         """Ctrl-C stops the answer; what was said by then stands. A second one, at the prompt, ends the program."""
         stop = threading.Event()
-        toy = self._engine.release.toy
         pieces: list[str] = []
-        answer: Answer | None = None
-        stream = self._engine.stream(question, self._exchanges, stop)
-        while answer is None:
-            try:
-                for piece in stream:
-                    if isinstance(piece, Answer):
-                        answer = piece
-                    else:
-                        if not pieces:
-                            out.print(
-                                f"{self._engine.release.persona}：{TOY_MARK if toy else ''}", end="", markup=False
-                            )
-                        pieces.append(piece)
-                        out.print(piece, end="", markup=False)
-                break
-            except KeyboardInterrupt:
-                if stop.is_set():
-                    raise
-                stop.set()
-        out.print()
-        if answer is None:
-            return
+        with _interrupt_sets(stop):
+            for piece in self._engine.stream(question, self._exchanges, stop):
+                if isinstance(piece, Answer):
+                    self._finish(question, "".join(pieces).strip(), piece)
+                elif isinstance(piece, Found):
+                    self._begin(piece)
+                else:
+                    pieces.append(piece)
+                    out.print(piece, end="", markup=False)
+
+    def _begin(self, found: Found) -> None:
+        release = self._engine.release
+        if release.toy:  # a toy's words come after the persona's own
+            show_own_words(found, release.persona, self._call.lang)
+        out.print(f"{release.persona}：{TOY_MARK if release.toy else ''}", end="", markup=False)
+
+    def _finish(self, question: str, said: str, answer: Answer) -> None:
         self._last = answer
         if answer.abstained:
             show_model_text(answer.text)
             return
-        show_own_words(answer, self._engine.release.persona, self._call.lang)
+        out.print()
+        if not self._engine.release.toy:
+            show_own_words(answer, self._engine.release.persona, self._call.lang)
         show_citations(answer, self._call.lang)
-        self._exchanges.append(Exchange(question, "".join(pieces).strip()))
+        self._exchanges.append(Exchange(question, said))
 
     def _show_sources(self) -> None:
         """The cited turns in their place, with the turns round them."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.cli.words import STATES, refusal
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
-from hcf_pipeline.errors import NotReady
+from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.store import Artifact, Store
 
 
@@ -20,8 +20,8 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
     with only_json():
         found, release = states(settings)
     store = Store(settings.home)
-    turns = found["turn_table"].version
-    quarantined = TurnReport.load(store.open("turn_table", turns).file(REPORT)).quarantined if turns else []
+    turns = _artifact(store, "turn_table", found["turn_table"].version)
+    quarantined = TurnReport.load(turns.file(REPORT)).quarantined if turns else []
     if as_json:
         assets = [
             {"name": s.name, "state": s.state, "why": [why.text(call.lang) for why in s.why], "version": s.version}
@@ -62,5 +62,5 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
 def _artifact(store: Store, asset: str, version: str | None) -> Artifact | None:
     try:
         return store.open(asset, version) if version else None
-    except NotReady:
+    except (ArtifactError, NotReady):
         return None

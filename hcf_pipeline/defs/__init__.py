@@ -6,3 +6,4 @@ import dagster as dg
 
 # Used knowingly, with dagster pinned below the next minor version; users need not read about it at every command.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from hcf_pipeline.errors import NotReady
+from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store, recipe_of
 
@@ -96,16 +96,18 @@ class Step:
         return self.result(self.store.promote(self.name, artifact.version, recipe=self.recipe()), notes)
 
     def previous(self) -> Artifact | None:
-        """The version that this asset has now, if the same code and settings made it."""
+        """The version that this asset has now, if the same code and settings made it and it is whole."""
         event = self.context.instance.get_latest_materialization_event(self.context.asset_key)
         made = event.asset_materialization if event else None
         tags = made.tags if made and made.tags else {}
         if tags.get(CODE_VERSION) != self.code_version or DATA_VERSION not in tags:
             return None
         try:
-            return self.store.open(self.name, tags[DATA_VERSION])
-        except NotReady:
+            artifact = self.store.open(self.name, tags[DATA_VERSION])
+            artifact.verify()
+        except (ArtifactError, NotReady):
             return None
+        return artifact
 
     def result(self, artifact: Artifact, notes: Mapping[str, str] = {}) -> dg.MaterializeResult[None]:
         metadata = {**dagster_metadata(artifact.metadata), **notes}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,10 +22,11 @@ from hcf_pipeline.defs.publishing import REFIT, latest_version, store_of
 from hcf_pipeline.defs.staleness import AssetState, Why, asset_states, next_wave
 from hcf_pipeline.errors import HcfError, RunFailed
 from hcf_pipeline.settings import Settings
+from hcf_pipeline.store import Store
 
 BY = "hcf/by"  # run tag
 HCF_REFRESH = "hcf refresh"
-REFITTED = ("base_model", "encoder_model")
+REFITTED = frozenset({"base_model", "encoder_model"})
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False) -> Ref
         if latest_version(instance, RAW) != root:
             instance.report_runless_asset_event(observation(root, metadata))
         defs = build_definitions(settings)
-        forced = set(REFITTED) if refit else set()
-        while wave := [name for name in _wave(defs, instance, forced) if name not in ran]:
+        found = asset_states(defs, instance)
+        forced = _damaged(store_of(settings), found).keys() | (REFITTED if refit else ())
+        while wave := [name for name in next_wave(_with(found, dict.fromkeys(forced))) if name not in ran]:
             watcher.wave(wave)
-            _run(defs, instance, wave, watcher, ran, refit=bool(forced & set(wave)))
+            _run(defs, instance, wave, watcher, ran, refit=refit and not REFITTED.isdisjoint(wave))
             forced -= set(wave)
+            found = asset_states(defs, instance)
         return Refreshed(tuple(ran), latest_version(instance, "release"), time.monotonic() - began)
 
 
@@ -85,13 +88,35 @@ def states(settings: Settings) -> tuple[dict[str, AssetState], str | None]:
     Looks only: what moved in the corpus is told, not recorded.
     """
     with dagster_instance(settings) as instance:
+        store = store_of(settings)
         found = asset_states(build_definitions(settings), instance)
-        seen = store_of(settings).current(RAW)
-        if seen is not None and found["turn_table"].state != "missing":
-            why = _moved(settings, Manifest.load(seen.file(MANIFEST)))
-            if why:
-                found["turn_table"] = replace(found["turn_table"], state="stale", why=(why,))
-        return found, latest_version(instance, "release")
+        reasons: dict[str, Why | None] = dict(_damaged(store, found))
+        seen = store.current(RAW)
+        if seen is not None and (moved := _moved(settings, Manifest.load(seen.file(MANIFEST)))):
+            reasons["turn_table"] = moved
+        return _with(found, reasons), latest_version(instance, "release")
+
+
+def _damaged(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:
+    """Assets whose files are not what was published: every byte that serves is read, about a second a gigabyte."""
+    found: dict[str, Why] = {}
+    for state in states.values():
+        try:
+            if state.version and not state.observed_only:
+                store.open(state.name, state.version).verify()
+        except HcfError as error:
+            found[state.name] = Why(error.zh, error.en)
+    return found
+
+
+def _with(states: Mapping[str, AssetState], stale: Mapping[str, Why | None]) -> dict[str, AssetState]:
+    """The states with some more assets stale, each for a reason of its own."""
+    return {
+        name: replace(state, state="stale", why=(why,) if (why := stale[name]) else state.why)
+        if name in stale and state.state != "missing"
+        else state
+        for name, state in states.items()
+    }
 
 
 def _moved(settings: Settings, seen: Manifest) -> Why | None:
@@ -114,15 +139,6 @@ def _moved(settings: Settings, seen: Manifest) -> Why | None:
 
 def _few(paths: Sequence[str]) -> str:
     return " ".join(paths[:3]) + (f" … ({len(paths)})" if len(paths) > 3 else "")
-
-
-def _wave(defs: dg.Definitions, instance: dg.DagsterInstance, forced: set[str]) -> list[str]:
-    found = asset_states(defs, instance)
-    if forced:
-        found = {
-            name: replace(s, state="stale") if name in forced and s.state == "fresh" else s for name, s in found.items()
-        }
-    return next_wave(found)
 
 
 def _run(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.errors import ArtifactError, UserError
+from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import EncoderSettings
 from hcf_pipeline.store import MANIFEST, file_sha256, hash_of
 
@@ -77,6 +78,7 @@ def load_encoder(folder: Path, device: str, settings: EncoderSettings) -> Encode
             zh=f"{folder} 里没有 safetensors 权重，不是可用的检索模型；请检查 [encoder] model，或运行 hcf refresh。",
             en=f"{folder} holds no safetensors weights: it is no encoder; check [encoder] model, or run hcf refresh.",
         )
+    quiet_libraries()
     from sentence_transformers import SentenceTransformer
 
     try:

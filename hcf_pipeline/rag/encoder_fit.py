@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.errors import DataError
+from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def _forever(n: int, rng: np.random.Generator) -> Iterator[int]:
 
 
 def _save(tokenizer: Tokenizer, weights: npt.NDArray[np.float32], out: Path) -> None:
+    quiet_libraries()
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 

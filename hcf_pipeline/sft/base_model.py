@@ -17,6 +17,7 @@ import numpy as np
 from hcf_pipeline.chat.prompt import END_OF_TEXT, build_messages
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.errors import ArtifactError, DataError
+from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import BaseSettings, SftSettings
 from hcf_pipeline.sft.pretrain import Ids, bigrams, new_model, pretrain, start_from, steps_for
 from hcf_pipeline.sft.samples import transcript_dates
@@ -63,6 +64,7 @@ def fit_base(
     the system prompt. `progress` gets pretraining steps done, all of them, and the loss. The same input, seed and
     number of threads give the same bytes. Raises DataError for a corpus too small to fit anything to.
     """
+    quiet_libraries()
     import torch
 
     conversations, n_transcripts = _conversations(pairs, held_out, base.seed)
@@ -151,6 +153,7 @@ def load_base(path: Path, device: Device = "auto", quantize: Quantize = "auto") 
     otherwise bfloat16 on CUDA that supports it, float16 on older CUDA and on MPS, float32 on a CPU. Reads
     safetensors only and runs no code from the folder. Raises ArtifactError when the folder holds no such model.
     """
+    quiet_libraries()
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     target = pick_device(device)

@@ -1,0 +1,151 @@
+"""The engine of a release, and the terminal around it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hcf_pipeline.chat.answer import Answer, Found
+from hcf_pipeline.chat.engine import Engine, engine_for
+from hcf_pipeline.chat.prompt import Exchange
+from hcf_pipeline.errors import NotReady
+from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline_tests.conftest import Finished, clean_environment
+
+QUESTION = "小顾头一个月的工资是多少？"
+
+
+def open_engine(finished: Finished, **environ: str) -> Engine:
+    return engine_for(load_settings(finished.project.root / "hcf.toml", environ=environ))
+
+
+def test_a_process_opens_a_release_once(finished: Finished) -> None:
+    assert open_engine(finished) is open_engine(finished)
+
+
+def test_what_the_corpus_says_comes_first_then_pieces_then_the_answer(finished: Finished) -> None:
+    first, *pieces, last = open_engine(finished).stream(QUESTION, [Exchange("在吗", "在的")])
+    assert type(first) is Found and isinstance(last, Answer)
+    assert all(isinstance(piece, str) for piece in pieces)
+    assert (first.quotes, first.citations) == (last.quotes, last.citations)
+
+
+def test_a_question_longer_than_the_window_is_still_answered(finished: Finished) -> None:
+    assert open_engine(finished).answer(QUESTION * 2000, [Exchange("在吗" * 500, "在" * 500)] * 8).text
+
+
+def test_a_stop_ends_the_answer_early_and_keeps_what_was_said(finished: Finished) -> None:
+    engine = open_engine(finished, HCF_CHAT__MAX_NEW_TOKENS="4000", HCF_CHAT__TEMPERATURE="2")
+    stop = threading.Event()
+    said: list[str] = []
+    answer: Answer | None = None
+    for piece in engine.stream(QUESTION, (), stop):
+        if isinstance(piece, str):
+            said.append(piece)
+            stop.set()
+        elif isinstance(piece, Answer):
+            answer = piece
+    assert answer is not None and answer.citations
+    assert len("".join(said)) < 200
+
+
+def test_two_threads_get_an_answer_each(finished: Finished) -> None:
+    engine = open_engine(finished)
+    answers: list[Answer] = []
+    threads = [threading.Thread(target=lambda: answers.append(engine.answer(QUESTION))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.citations for answer in answers] == [answers[0].citations] * 2
+
+
+def test_before_the_first_release_the_next_step_is_named(tmp_path: Path) -> None:
+    (tmp_path / "hcf.toml").write_text("", encoding="utf-8")
+    with pytest.raises(NotReady, match="hcf refresh"):
+        engine_for(load_settings(tmp_path / "hcf.toml", environ={}))
+
+
+class Terminal:
+    """`hcf chat` in a terminal of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], handle: int) -> None:
+        self.process = process
+        self._handle = handle
+        self.shown = ""
+
+    def wait_for(self, text: str, timeout_s: float = 120) -> None:
+        """Reads on until `text` shows up in what is new."""
+        new, end = "", time.monotonic() + timeout_s
+        while text not in new:
+            assert time.monotonic() < end, f"no {text!r} in {new!r}"
+            if select.select([self._handle], [], [], 0.2)[0]:
+                new += os.read(self._handle, 65536).decode("utf-8", "replace")
+        self.shown += new
+
+    def interrupt_until_it_ends(self) -> int | None:
+        """One Ctrl-C is enough, unless it falls between the prompt and the read that it should interrupt."""
+        for _ in range(20):
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(1)
+        return None
+
+    def type(self, line: str) -> None:
+        os.write(self._handle, f"{line}\n".encode())
+
+
+@contextmanager
+def chat(finished: Finished, **environ: str) -> Iterator[Terminal]:
+    ours, theirs = pty.openpty()
+    command = [str(Path(sys.executable).with_name("hcf")), "chat"]
+    environment = clean_environment(TERM="dumb", **environ)
+    with subprocess.Popen(
+        command, cwd=finished.project.root, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        try:
+            yield Terminal(process, ours)
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def test_a_conversation_shows_own_words_sources_and_ends_at_the_exit_word(finished: Finished) -> None:
+    with chat(finished) as terminal:
+        terminal.wait_for("你：")
+        assert "不是本人" in terminal.shown
+        terminal.type(QUESTION)
+        terminal.wait_for("你：")
+        assert "江照野的原话" in terminal.shown and "（玩具模型）" in terminal.shown
+        terminal.type("/sources")
+        terminal.wait_for("你：")
+        assert "江照野：" in terminal.shown.rpartition("/sources")[2]
+        terminal.type("/reset")
+        terminal.wait_for("你：")
+        terminal.type("停止")
+        assert terminal.process.wait(20) == 0
+
+
+def test_the_first_interrupt_stops_the_answer_and_the_next_one_the_program(finished: Finished) -> None:
+    with chat(finished, HCF_CHAT__MAX_NEW_TOKENS="8000", HCF_CHAT__TEMPERATURE="3") as terminal:
+        terminal.wait_for("你：")
+        terminal.type(QUESTION)
+        terminal.wait_for("（玩具模型）")
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.wait_for("你：")
+        assert terminal.process.poll() is None
+        assert terminal.interrupt_until_it_ends() == 0

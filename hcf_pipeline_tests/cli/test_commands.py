@@ -1,0 +1,148 @@
+"""The command line around the pipeline."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hcf_pipeline.cli.app import hoist
+from hcf_pipeline_tests.conftest import ROOT, Project, clean_environment
+
+COMMANDS = ["demo", "refresh", "status", "retrieve", "ask", "chat", "check", "login", "init", "ui", "corpus"]
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Project:
+    """A project where nothing was built yet."""
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "2024-01-01.md").write_text("水友：在吗\n\n江照野：在的，你说。", encoding="utf-8")
+    (tmp_path / "hcf.toml").write_text('[corpus]\npath = "corpus"\n', encoding="utf-8")
+    return Project(tmp_path)
+
+
+def test_help_lists_every_command_in_both_languages(bare: Project) -> None:
+    chinese, english = bare.hcf("--help"), bare.hcf("--lang", "en", "--help")
+    assert all(command in chinese.stdout and command in english.stdout for command in COMMANDS)
+    assert "文稿" in chinese.stdout and "transcripts" in english.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(bare: Project, command: str) -> None:
+    assert bare.hcf(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["refresh", "--nope"], ["ask"], ["retrieve"], ["retrieve", "x", "-k", "0"]]
+)
+def test_wrong_usage_exits_with_2(bare: Project, arguments: list[str]) -> None:
+    done = bare.hcf(*arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ask", "你好"], "hcf refresh"),
+        (["retrieve", "你好", "--json"], "hcf refresh"),
+        (["chat"], "hcf refresh"),
+        (["ask", "  "], "empty"),
+        (["--config", "none.toml", "status"], "hcf init"),
+        (["--profile", "big", "status"], "embedded, qwen"),
+        (["init", "nowhere"], "hcf.toml exists"),
+        (["corpus", "fetch"], "git_url"),
+        (["corpus", "fetch", "corpus"], "hcf init"),
+        (["demo"], "clone of the project"),
+    ],
+)
+def test_a_mistake_is_one_sentence_on_stderr_and_exit_1(bare: Project, arguments: list[str], said: str) -> None:
+    done = bare.hcf("--lang", "en", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr and "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_mistake_is_told_in_chinese_unless_english_is_asked_for(bare: Project) -> None:
+    assert "还没有发布" in bare.hcf("ask", "你好").stderr
+    assert "Nothing is released" in bare.hcf("ask", "你好", HCF_LANG="en").stderr
+
+
+def test_global_options_may_stand_before_or_behind_the_command() -> None:
+    behind = ["refresh", "--json", "--home", "x", "--profile=qwen"]
+    assert hoist(behind) == ["--home", "x", "--profile=qwen", "refresh", "--json"]
+    assert hoist(["ask", "--", "--home"]) == ["ask", "--", "--home"]
+
+
+def test_status_before_anything_was_built_says_missing(bare: Project) -> None:
+    status = bare.json("status", "--home", "elsewhere")
+    assert {asset["state"] for asset in status["assets"]} == {"missing"} and status["release"] is None
+    assert (bare.root / "elsewhere" / "dagster.yaml").is_file()
+
+
+def test_an_own_dagster_yaml_is_left_alone(bare: Project) -> None:
+    bare.home.mkdir()
+    (bare.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    bare.json("status")
+    assert (bare.home / "dagster.yaml").read_text(encoding="utf-8") == "telemetry:\n  enabled: false\n"
+
+
+def test_a_home_that_cannot_be_written_is_named(bare: Project) -> None:
+    done = bare.hcf("--lang", "en", "status", "--home", str(bare.root / "hcf.toml" / "home"))
+    assert done.returncode == 1 and "--home" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_init_writes_settings_for_an_unknown_folder_and_keeps_the_old_file(bare: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "直播"
+    folder.mkdir()
+    for day in (1, 2, 3):
+        text = "\n\n".join(
+            ["小李：老师好，能讲讲怎么种番茄吗", "陈老师：番茄要先育苗，十五天以后再移栽，水不要太多。"] * 3
+        )
+        (folder / f"2025-02-0{day}.md").write_text(text, encoding="utf-8")
+    refused = bare.hcf("init", "直播")
+    assert refused.returncode == 1 and "--force" in refused.stderr
+    before = (bare.root / "hcf.toml").read_text(encoding="utf-8")
+    done = bare.hcf("init", "直播", "--force")
+    assert done.returncode == 0 and "陈老师" in done.stdout
+    assert (bare.root / "hcf.toml.bak").read_text(encoding="utf-8") == before
+    findings = {finding["name"]: finding for finding in bare.json("check", "--lang", "en")["findings"]}
+    assert findings["corpus"]["verdict"] == "ok" and "3 of 3 files usable, 18 turns" in findings["corpus"]["text"]
+
+
+def test_check_says_what_would_stop_a_refresh(bare: Project) -> None:
+    done = bare.hcf("--lang", "en", "check", HCF_CORPUS__PATH="nowhere")
+    assert done.returncode == 1 and "no corpus folder" in done.stdout
+    findings = {finding["name"] for finding in bare.json("check")["findings"]}
+    assert findings == {"corpus", "disk", "memory", "gpu", "token"}
+
+
+def test_check_names_the_tokens_source_and_never_the_token(bare: Project) -> None:
+    done = bare.hcf("check", FUCHENFENG_TOKEN="hf_" + "x" * 30)
+    assert "FUCHENFENG_TOKEN" in done.stdout and "xxx" not in done.stdout + done.stderr
+
+
+def test_the_ui_refuses_a_port_that_is_taken(bare: Project) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = bare.hcf("--lang", "en", "ui", HCF_SERVE__PORT=str(taken.getsockname()[1]))
+    assert done.returncode == 1 and "HCF_SERVE__PORT" in done.stderr
+
+
+def test_a_question_file_with_a_bad_line_names_it(finished: object, bare: Project) -> None:
+    file = bare.root / "q.jsonl"
+    file.write_text('{"question": "好"}\n{"frage": 1}\n', encoding="utf-8")
+    done = bare.hcf("--lang", "en", "retrieve", "--questions", str(file))
+    assert done.returncode == 1 and "q.jsonl:2" in done.stderr
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = "import sys\nsys.argv = ['hcf', '--help']\nfrom hcf_pipeline.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "import json; print(json.dumps(sorted(m for m in sys.modules if '.' not in m)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert not set(json.loads(done.stderr)) & {"dagster", "torch", "numpy", "pyarrow", "pandas", "transformers"}

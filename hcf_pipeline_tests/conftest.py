@@ -1,0 +1,114 @@
+"""One small project, refreshed once for all tests that look at a finished pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data" / "sample"
+
+# The same code as ever, with the models as small and as little trained as they can be.
+SMALL = """
+[corpus]
+path = "corpus"
+
+[sft]
+max_chars = 200
+
+[base]
+hidden_size = 32
+layers = 1
+vocab_size = 1500
+steps = 2
+
+[lora]
+r = 2
+max_steps = 2
+batch_size = 2
+checkpoint_steps = 1
+held_out_samples = 4
+
+[encoder]
+dim = 32
+vocab_size = 1000
+steps = 40
+
+[chat]
+max_new_tokens = 12
+context_chars = 60
+seed = 1
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with an hcf.toml and a corpus."""
+
+    root: Path
+
+    @property
+    def corpus(self) -> Path:
+        return self.root / "corpus"
+
+    @property
+    def home(self) -> Path:
+        return self.root / ".hcf"
+
+    def hcf(self, *arguments: str, stdin: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("hcf")), *arguments],
+            cwd=self.root,
+            env=clean_environment(**environ),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    def json(self, *arguments: str, **environ: str) -> Any:
+        done = self.hcf(*arguments, "--json", **environ)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without what would steer hcf, Dagster or the Hub; and with no network."""
+    steering = ("HCF_", "DAGSTER_", "HF_", "FUCHENFENG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    return kept | {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"} | more
+
+
+def new_project(root: Path) -> Project:
+    shutil.copytree(SAMPLE, root / "corpus")
+    (root / "hcf.toml").write_text(SMALL, encoding="utf-8")
+    return Project(root)
+
+
+@dataclass(frozen=True)
+class Finished:
+    project: Project
+    refreshed: Any  # what `hcf refresh --json` said
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Read only: other tests look at it too."""
+    project = new_project(tmp_path_factory.mktemp("finished"))
+    return Finished(project, project.json("refresh"))
+
+
+@pytest.fixture
+def project(finished: Finished, tmp_path: Path) -> Project:
+    """A finished project of one's own, to change."""
+    shutil.copytree(finished.project.root, tmp_path / "own", symlinks=True)
+    return Project(tmp_path / "own")

@@ -1,0 +1,188 @@
+"""The whole pipeline, through the command line, on the sample corpus."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from hcf_pipeline.chat.engine import engine_for
+from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline_tests.conftest import SAMPLE, Finished, Project
+
+EVERYTHING = {
+    "turn_table",
+    "parsed_pairs",
+    "sft_dataset",
+    "base_model",
+    "lora_adapter",
+    "chunk_table",
+    "encoder_model",
+    "chunk_embeddings",
+    "faiss_index",
+    "release",
+    "sample_answers",
+}
+
+
+def turns_of(corpus: Path, transcript: str) -> list[tuple[str, str]]:
+    """Label and text of each turn, by a reading of its own."""
+    text = (corpus / transcript).read_text(encoding="utf-8")
+    return re.findall(r"^(江照野|水友)[：:]\s*(.*)$", text, flags=re.MULTILINE)
+
+
+def test_a_first_refresh_makes_everything_in_order_and_a_second_one_runs_nothing(finished: Finished) -> None:
+    ran = finished.refreshed["ran"]
+    assert sorted(ran) == sorted(EVERYTHING)
+    for before, after in (("turn_table", "parsed_pairs"), ("lora_adapter", "release"), ("release", "sample_answers")):
+        assert ran.index(before) < ran.index(after)
+    again = finished.project.json("refresh")
+    assert (again["ran"], again["release"]) == ([], finished.refreshed["release"])
+
+
+def test_status_says_that_all_is_fresh_and_names_the_release(finished: Finished) -> None:
+    status = finished.project.json("status")
+    states = {asset["name"]: asset["state"] for asset in status["assets"]}
+    assert states == dict.fromkeys(EVERYTHING | {"raw_transcripts"}, "fresh")
+    assert status["release"] == finished.refreshed["release"] and status["quarantined"] == []
+    assert all(asset["version"] for asset in status["assets"])
+
+
+def test_an_answer_quotes_turns_that_stand_in_the_corpus_under_their_date(finished: Finished) -> None:
+    answer = finished.project.json("ask", "小顾头一个月的工资是多少？")
+    assert not answer["abstained"] and answer["release"] == finished.refreshed["release"]
+    assert answer["answer"].startswith("（玩具模型）")
+    by_number = {citation["n"]: citation for citation in answer["citations"]}
+    assert 1 <= len(answer["quotes"]) <= 3
+    for citation in answer["citations"]:
+        assert citation["date"] in citation["transcript"]
+        first, last = citation["turns"]
+        for label, text in turns_of(finished.project.corpus, citation["transcript"])[first - 1 : last]:
+            assert f"{label}：{text}" in citation["text"] or text[:20] in citation["text"]
+    for quote in answer["quotes"]:
+        cited = by_number[quote["n"]]
+        first, last = cited["turns"]
+        own = [
+            text
+            for label, text in turns_of(finished.project.corpus, cited["transcript"])[first - 1 : last]
+            if label == "江照野"
+        ]
+        assert any(quote["text"] in text for text in own)
+    for mark in re.findall(r"\[(\d+)\]", answer["answer"]):
+        assert int(mark) in by_number
+
+
+def test_his_own_words_come_before_a_toys(finished: Finished) -> None:
+    shown = finished.project.hcf("ask", "小顾头一个月的工资是多少？").stdout
+    assert 0 <= shown.index("江照野的原话") < shown.index("（玩具模型）") < shown.index("\n[1] 2024")
+
+
+def test_what_the_corpus_does_not_touch_gets_no_citation(finished: Finished) -> None:
+    answer = finished.project.json("ask", "xqzv kjwp")
+    assert (answer["abstained"], answer["quotes"], answer["citations"]) == (True, [], [])
+    assert answer["answer"]
+
+
+def test_most_unanswerable_questions_are_refused_and_hardly_any_answerable_one(finished: Finished) -> None:
+    engine = engine_for(load_settings(finished.project.root / "hcf.toml", environ={}))
+    lines = [json.loads(line) for line in (SAMPLE / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
+    refused = [not engine.retriever.bears_on(engine.retrieve(line["question"])) for line in lines]
+    unanswerable = [no for no, line in zip(refused, lines, strict=True) if not line["date"]]
+    answerable = [no for no, line in zip(refused, lines, strict=True) if line["date"]]
+    assert sum(unanswerable) >= len(unanswerable) / 2 and sum(answerable) <= 0.05 * len(answerable)
+
+
+def test_the_samples_questions_find_their_broadcast(finished: Finished, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (SAMPLE / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
+    dated = [line for line in lines if line["date"]]
+    done = finished.project.hcf("retrieve", "--questions", str(SAMPLE / "questions.jsonl"), "-k", "5", "--json")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["question"] for line in found] == [line["question"] for line in lines]
+    dates = {line["question"]: [hit["date"] for hit in line["hits"]] for line in found}
+    assert all(len(hits) == 5 for hits in dates.values())
+    right = sum(line["date"] in dates[line["question"]] for line in dated)
+    assert right >= 0.9 * len(dated)
+
+
+def test_retrieval_gives_k_chunks_best_first_with_their_labels(finished: Finished) -> None:
+    hits = finished.project.json("retrieve", "半程马拉松跑了多久", "-k", "4")["hits"]
+    assert len(hits) == 4
+    assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+    assert set(hits[0]) == {"transcript", "date", "turns", "text", "score"}
+    assert all(re.match(r"(江照野|水友)：", hit["text"]) for hit in hits)
+
+
+def test_the_adapter_is_a_standard_one_that_peft_loads(finished: Finished) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    home = finished.project.home
+    adapter, base = (home / asset / (home / asset / "current").read_text() for asset in ("lora_adapter", "base_model"))
+    model = AutoModelForCausalLM.from_pretrained(base / "model", use_safetensors=True)
+    loaded = PeftModel.from_pretrained(model, adapter)
+    assert loaded.peft_config["default"].r == 2
+
+
+def test_no_token_and_no_secret_of_the_environment_gets_into_the_home(project: Project) -> None:
+    token = "hf_" + "a1B2c3D4e5" * 3 + "Zz9"
+    (project.corpus / "2024年01月" / "2024-01-31.md").write_text("水友：还在吗\n\n江照野：在的。", encoding="utf-8")
+    done = project.hcf("refresh", HF_TOKEN=token, FUCHENFENG_TOKEN=token)
+    assert done.returncode == 0, done.stderr
+    assert token not in done.stdout + done.stderr
+    for file in project.home.rglob("*"):
+        assert not file.is_file() or token.encode() not in file.read_bytes(), file
+
+
+def test_a_changed_rank_trains_and_releases_and_nothing_else(project: Project) -> None:
+    why: dict[str, Any] = {a["name"]: a for a in project.json("status", HCF_LORA__R="3")["assets"]}
+    assert why["lora_adapter"]["state"] == "stale" and why["lora_adapter"]["why"]
+    assert project.json("refresh", HCF_LORA__R="3")["ran"] == ["lora_adapter", "release", "sample_answers"]
+
+
+def test_a_new_broadcast_is_cited_and_the_fitted_models_keep_their_version(project: Project) -> None:
+    before = {asset["name"]: asset["version"] for asset in project.json("status")["assets"]}
+    text = "水友：灯塔的门票多少钱？\n\n江照野：鲸尾岬灯塔的门票是四十七块，上午九点开门，带身份证。"
+    (project.corpus / "2024年06月" / "2024-07-02.md").write_text(text, encoding="utf-8")
+    stale = {a["name"]: a for a in project.json("status", "--lang", "en")["assets"]}["turn_table"]
+    assert stale["state"] == "stale" and "2024-07-02.md" in stale["why"][0]
+    ran = project.json("refresh")["ran"]
+    assert {"turn_table", "chunk_table", "faiss_index", "release"} <= set(ran)
+    after = {asset["name"]: asset["version"] for asset in project.json("status")["assets"]}
+    assert all(after[name] == before[name] for name in ("base_model", "encoder_model"))
+    assert after["release"] != before["release"]
+    answer = project.json("ask", "鲸尾岬灯塔的门票多少钱？")
+    assert answer["citations"][0]["date"] == "2024-07-02" and "四十七块" in answer["quotes"][0]["text"]
+
+
+def test_a_refit_that_someone_asks_for_builds_both_models_anew(project: Project) -> None:
+    ran = project.json("refresh", "--refit")["ran"]
+    assert {"base_model", "encoder_model"} <= set(ran)
+
+
+def test_quarantined_files_show_in_status(project: Project) -> None:
+    (project.corpus / "坏.md").write_bytes("江照野：好".encode() + b"\xff")
+    assert project.json("refresh")["release"]
+    refused = project.json("status")["quarantined"]
+    assert refused == [{"file": "坏.md", "reason": "not UTF-8", "byte": len("江照野：好".encode())}]
+
+
+def test_a_refresh_that_fails_leaves_the_old_release_serving(project: Project) -> None:
+    release = project.json("status")["release"]
+    done = project.hcf("refresh", "--lang", "en", HCF_CORPUS__HOST_LABELS="谁", HCF_CORPUS__GUEST_LABELS="他")
+    assert done.returncode == 1 and "hcf init" in done.stderr and "Traceback" not in done.stderr
+    assert project.json("status")["release"] == release
+    assert not project.json("ask", "小顾头一个月的工资是多少？")["abstained"]
+
+
+def test_a_damaged_index_is_refused_in_one_sentence_and_healed_by_a_refresh(project: Project) -> None:
+    index = project.home / "faiss_index" / (project.home / "faiss_index" / "current").read_text()
+    file = next(path for path in index.rglob("*.faiss"))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(data)
+    done = project.hcf("ask", "小顾的工资", "--lang", "en")
+    assert done.returncode == 1 and "damaged" in done.stderr and "Traceback" not in done.stderr
+    assert project.json("refresh")["ran"] == ["faiss_index"]
+    assert project.json("ask", "小顾头一个月的工资是多少？")["citations"]
