@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"
 
-# The same code as ever, with the models as small and as little trained as they can be.
+# The same code as ever, with the models as small and as little trained as they can be (so the encoder counts for little).
 SMALL = """
 [corpus]
 path = "corpus"
@@ -41,6 +41,9 @@ held_out_samples = 4
 dim = 32
 vocab_size = 1000
 steps = 40
+
+[retrieval]
+dense_weight = 0.02
 
 [chat]
 max_new_tokens = 12

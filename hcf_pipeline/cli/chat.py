@@ -35,23 +35,23 @@ def run_chat(call: Invocation) -> None:
             " 停止 / exit ends it, /sources shows where it stands, /reset starts over.",
         )
     )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
     _Conversation(call, engine).run()
 
 
 @contextmanager
 def _interrupt_sets(stop: threading.Event) -> Iterator[None]:
     """The first Ctrl-C inside sets `stop`, the second one interrupts as usual."""
-    usual = signal.getsignal(signal.SIGINT)
 
     def stop_first(*_: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, stop_first)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Conversation:
