@@ -6,14 +6,13 @@ waits; base and encoder are those that they were made with.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hcf_pipeline.errors import ArtifactError, NotReady
-from hcf_pipeline.store import MANIFEST, Artifact, Store, hash_of
+from hcf_pipeline.store import Artifact, Store, hash_of
 
 RELEASE = "release"
 POINTER = "release.json"
@@ -23,7 +22,7 @@ INDEX_CORPUS = ("chunk_table", "turn_table", "raw_transcripts")
 
 @dataclass(frozen=True)
 class Pinned:
-    """One artifact in one version; `checksum` is the sha256 of its manifest, which holds those of its files."""
+    """One artifact in one version; `checksum` is over the sha256 of each of its files."""
 
     asset: str
     version: str
@@ -104,4 +103,4 @@ def made_from(store: Store, artifact: Artifact, path: Sequence[str]) -> Artifact
 
 
 def _checksum(artifact: Artifact) -> str:
-    return hashlib.sha256((artifact.path / MANIFEST).read_bytes()).hexdigest()
+    return hash_of(dict(artifact.files))

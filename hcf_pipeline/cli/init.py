@@ -40,11 +40,12 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
         rows.append(call.say(f"没有发言的文件：{names}", f"without turns: {names}"))
     for row in rows:
         out.print(row, markup=False)
-    path = os.path.relpath(folder.resolve(), config.parent)
+    inside = folder.resolve().is_relative_to(config.parent)
+    path = folder.resolve().relative_to(config.parent) if inside else folder.resolve()
     if config.exists():
         config.replace(config.with_name(config.name + ".bak"))
     draft = config.with_name(f".{config.name}-{os.getpid()}")
-    draft.write_text(found.toml(Path(path).as_posix()), encoding="utf-8")
+    draft.write_text(found.toml(path.as_posix()), encoding="utf-8")
     draft.replace(config)
     out.print(
         call.say(

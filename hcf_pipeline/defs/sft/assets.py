@@ -19,7 +19,7 @@ from hcf_pipeline.models import BUILT_HERE, FOLDER, ModelSource, model_folder
 from hcf_pipeline.settings import EMBEDDED, Settings, fingerprint
 from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, transcript_dates, write_samples
 from hcf_pipeline.sft.split import held_out_transcripts
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata
+from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, file_sha256, hash_of
 
 SAMPLES = "samples"
 
@@ -152,7 +152,8 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             )
             report = _report_of(done.get_custom_messages())
             shutil.rmtree(work, ignore_errors=True)
-            return Built(_training_metadata(report, folder))
+            learnt = {name: file_sha256(folder / name) for name in ("adapter_model.safetensors", "adapter_config.json")}
+            return Built(_training_metadata(report, folder), hash_of(learnt))  # the picture of the loss doesn't count
 
         return step.publish(build)
 
