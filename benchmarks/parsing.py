@@ -87,7 +87,7 @@ def main() -> None:
         seconds = best_of(3, lambda: write_pair_table(Path(out) / TURNS, Path(out)))
     print(f"pair table with Parquet:   {megabytes / seconds:6.1f} MB/s  ({seconds:.2f} s)")
     eight, sixteen = (first_bytes(texts, n * 1_000_000) for n in (8, 16))
-    t8, t16 = (best_of(5, lambda sample=sample: parse(sample, grammar)) for sample in (eight, sixteen))
+    t8, t16 = (best_of(9, lambda sample=sample: parse(sample, grammar)) for sample in (eight, sixteen))
     print(f"growth: 16 MB takes {t16 / t8:.2f} times 8 MB")
     for n in (2, 4, 8):
         sample = first_bytes(texts, n * 1_000_000)

@@ -41,6 +41,12 @@ def load_settings(
     own_profiles = _table(file, tables.pop("profiles", {}), "profiles")
     name = profile or environ.get("HCF_PROFILE") or str(tables.pop("profile", EMBEDDED))
     tables.pop("profile", None)
+    own_home = tables.pop("home", "")
+    if not isinstance(own_home, str):
+        raise SettingsError(
+            zh=f"{_where(file, text, 'home', None)}：home 应为文字，即产物目录。",
+            en=f"{_where(file, text, 'home', None)}: home has to be text, the folder of artifacts.",
+        )
     built_in = PROFILES / f"{name}.toml"
     if not built_in.is_file() and name not in own_profiles:
         names = sorted({p.stem for p in PROFILES.glob("*.toml")} | set(own_profiles))
@@ -62,8 +68,9 @@ def load_settings(
         sections = Sections.model_validate_json(json.dumps(merged, default=str), strict=True)
     except ValidationError as error:
         raise _first_mistake(error, origins, file) from None
-    chosen_home = home or (Path(environ["HCF_HOME"]) if environ.get("HCF_HOME") else file.parent / ".hcf")
-    return Settings(sections=sections, config=file, home=chosen_home.absolute())
+    given_home = home or (Path(environ["HCF_HOME"]) if environ.get("HCF_HOME") else None)
+    chosen_home = given_home.absolute() if given_home else file.parent / (own_home or ".hcf")
+    return Settings(sections=sections, config=file, home=chosen_home)
 
 
 def _read(file: Path) -> str:

@@ -15,6 +15,9 @@ Written from the schema by `python -m hcf_pipeline.settings_reference > docs/set
 All of them live in `hcf.toml`. Later layers win: the default here, the profile's value, the file's section, the file's
 `[profiles.NAME.SECTION]`, the environment's `HCF_<SECTION>__<KEY>` (lists as TOML, or separated by commas).
 A mistake is refused with file, line, key and what is allowed.
+
+Before the sections may stand `profile` ("embedded" or "qwen", or one of your own) and `home`, the folder of artifacts and
+of Dagster's storage (default `.hcf` beside `hcf.toml`; `--home` and `HCF_HOME` go before it).
 """
 
 

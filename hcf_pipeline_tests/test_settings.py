@@ -104,6 +104,15 @@ def test_a_fingerprint_follows_the_fields_that_are_named_and_no_others() -> None
     assert fingerprint(one, "alpha") == fingerprint(other, "alpha")
 
 
+def test_the_home_is_the_options_then_the_environments_then_the_files(tmp_path: Path) -> None:
+    text = 'home = "built"\n'
+    assert load(tmp_path, text).home == tmp_path / "built"
+    assert load(tmp_path, text, HCF_HOME="/var/hcf").home == Path("/var/hcf")
+    assert load_settings(tmp_path / "hcf.toml", home=Path("/mine"), environ={"HCF_HOME": "/var/hcf"}).home == Path(
+        "/mine"
+    )
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in PROFILES.glob("*.toml")))
 def test_every_profile_is_valid(tmp_path: Path, name: str) -> None:
     assert load(tmp_path, "", HCF_PROFILE=name).sections.profile == name

@@ -22,7 +22,9 @@ EMBEDDED_MEMORY = 3 * GB
 
 # Qwen1.5-4B: parameters, and what training keeps beside the weights.
 PARAMETERS = {"0.5b": 0.62e9, "1.8b": 1.84e9, "4b": 3.95e9, "7b": 7.72e9, "14b": 14.2e9}
-BYTES_PER_PARAMETER = {"4bit": 0.60, "half": 2.0, "full": 4.0}
+BYTES_PER_PARAMETER = {"4bit": 0.85, "half": 2.0}  # 4-bit leaves embeddings and output layer at 16 bits
+# Of a 4B Qwen: its logits and their gradient in 32 bits (152,000 × 8 bytes), and what 40 layers keep of each token.
+BYTES_PER_TOKEN = {"checkpointed": 1.5e6, "kept": 8e6}
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _gpu(settings: Settings, call: Invocation) -> Iterator[Finding]:
 
 
 def _token(settings: Settings, call: Invocation) -> Iterator[Finding]:
-    from hcf_pipeline.login import token_source
+    from hcf_pipeline.hub.token import token_source
 
     base, encoder = settings.sections.base.model, settings.sections.encoder.model
     source = token_source(settings.sections.hub)
@@ -154,13 +156,13 @@ def _token(settings: Settings, call: Invocation) -> Iterator[Finding]:
 
 
 def vram_needed(settings: Settings) -> float:
-    """Bytes of GPU memory that training takes: the weights, and about as much again for what moves through them."""
+    """Bytes of GPU memory that training takes, by arithmetic: weights, what moves through them, and a GB for the rest."""
     sections = settings.sections
     parameters = _parameters(settings)
     weights = BYTES_PER_PARAMETER["half" if sections.base.quantize == "none" else "4bit"] * parameters
     tokens = sections.lora.batch_size * sections.lora.max_length
-    per_token = 0.6e6 if sections.lora.gradient_checkpointing else 3.2e6
-    return weights + per_token * tokens + 1 * GB
+    kept = BYTES_PER_TOKEN["checkpointed" if sections.lora.gradient_checkpointing else "kept"]
+    return weights + kept * tokens + 1 * GB
 
 
 def _parameters(settings: Settings) -> float:

@@ -8,7 +8,7 @@ from hcf_pipeline.cli.console import Invocation, out
 
 
 def run_login(call: Invocation) -> None:
-    from hcf_pipeline.login import login
+    from hcf_pipeline.hub.login import login
 
     hub = call.settings().sections.hub
     done = login(

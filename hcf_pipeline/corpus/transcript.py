@@ -58,7 +58,7 @@ class Grammar:
     @cached_property
     def label(self) -> re.Pattern[str]:
         names = "|".join(re.escape(name) for name in sorted(self.sides, key=len, reverse=True))
-        return re.compile(rf"({names})[ \t\u3000]*[：:]")
+        return re.compile(rf"({names})[ \t\u3000]*[：:]\s*")
 
     @cached_property
     def is_noise(self) -> Callable[[str], object]:
@@ -88,44 +88,53 @@ class Grammar:
 
 def parse_transcript(text: str, grammar: Grammar, *, interrupted: bool = False) -> Transcript:
     """The turns of one transcript, in order. `interrupted` flags the last one as cut off."""
-    label_at, sides, is_noise = grammar.label.match, grammar.sides, grammar.is_noise
+    label_at, side_of, is_noise = grammar.label.match, grammar.sides.get, grammar.is_noise
+    new = tuple.__new__  # a NamedTuple's own constructor would take a fifth of the whole time
     turns: list[Turn] = []
+    more: list[str] = []  # further lines of the last turn
+    speaking = False  # whether a line without a label belongs to the last turn
     unknown: Counter[str] = Counter()
     n_noise = n_before = 0
-    lines: list[str] = []
-    name, flags = "", ""  # the turn being read; no name: nobody's text
     if "\r" in text:
         text = text.replace("\r", "\n")
     for raw in text.removeprefix("\ufeff").split("\n"):
-        line = raw.strip()
-        if not line:
+        if not raw or not (line := raw.strip()):
             continue
-        found = label_at(line)
-        stranger = None if found or is_noise(line) else UNKNOWN_LABEL.match(line)
-        if found or stranger:
-            if name:
-                body = lines[0] if len(lines) == 1 else "\n".join(lines)
-                turns.append(Turn(len(turns) + 1, sides[name], name, body, flags))
-            if found:
-                name, flags = found[1], ""
-                rest = line[found.end() :].lstrip()
-                if is_noise(rest):
-                    n_noise += 1
-                    rest, flags = "", NOISE_REMOVED
-                lines = [rest] if rest else []
-            elif stranger:
-                unknown[stranger[1]] += 1
-                name, lines, flags = "", [], ""
+        name, _, said = line.partition("：")
+        side = side_of(name)
+        if side is None and (found := label_at(line)):  # a half-width colon, or spaces before it
+            name, said = found[1], line[found.end() :]
+            side = side_of(name)
+        if side is not None:
+            if more:
+                _extend(turns, more)
+            flags = ""
+            if is_noise(said := said.lstrip()):
+                n_noise += 1
+                said, flags = "", NOISE_REMOVED
+            turns.append(new(Turn, (len(turns) + 1, side, name, said, flags)))
+            speaking = True
         elif is_noise(line):
             n_noise += 1
-            flags = NOISE_REMOVED
-        elif name:
-            lines.append(line)
+            if speaking:
+                turns[-1] = turns[-1]._replace(flags=NOISE_REMOVED)
+        elif stranger := UNKNOWN_LABEL.match(line):
+            unknown[stranger[1]] += 1
+            speaking = False
+        elif speaking:
+            more.append(line)
         elif not turns and not unknown:
             n_before += len(line)
-    if name:
-        turns.append(Turn(len(turns) + 1, sides[name], name, "\n".join(lines), flags))
+    _extend(turns, more)
     if interrupted and turns:
         last = turns[-1]
         turns[-1] = last._replace(flags=f"{last.flags} {CUT_OFF}".strip())
     return Transcript(turns, n_noise, n_before, unknown)
+
+
+def _extend(turns: list[Turn], more: list[str]) -> None:
+    """Joins further lines to the last turn, and forgets them."""
+    if more:
+        said = turns[-1].text
+        turns[-1] = turns[-1]._replace(text="\n".join([said, *more] if said else more))
+        more.clear()

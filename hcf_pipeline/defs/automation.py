@@ -78,11 +78,8 @@ def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, dg.SensorDefi
             return dg.SensorResult(asset_events=events, cursor=root, skip_reason="a refresh is in progress")
         if events:  # what it makes stale shows at the next look
             return dg.SensorResult(asset_events=events, cursor=root, skip_reason="the corpus changed")
-        last = context.instance.get_runs(limit=1)
-        if last and last[0].status == dg.DagsterRunStatus.FAILURE:  # the same inputs would fail the same way
-            return dg.SensorResult(
-                cursor=root, skip_reason=f"run {last[0].run_id[:8]} failed; mend it, then hcf refresh"
-            )
+        if failed := _failed_on_this_corpus(context.instance):
+            return dg.SensorResult(cursor=root, skip_reason=f"run {failed} failed; mend it, then hcf refresh")
         return dg.SensorResult(run_requests=[dg.RunRequest(stale_assets_only=True)], cursor=root)
 
     return nightly_refresh, new_transcripts
@@ -91,3 +88,13 @@ def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, dg.SensorDefi
 def _busy(instance: dg.DagsterInstance) -> bool:
     """Whether a run is on its way: `stale_assets_only` has no guard of its own."""
     return bool(instance.get_run_ids(dg.RunsFilter(statuses=list(ACTIVE)), limit=1))
+
+
+def _failed_on_this_corpus(instance: dg.DagsterInstance) -> str | None:
+    """The last run, if it failed and the corpus has not moved since: the same inputs would fail the same way."""
+    runs = instance.get_run_records(limit=1)
+    seen = instance.fetch_observations(dg.AssetKey(RAW), limit=1).records
+    if not runs or runs[0].dagster_run.status != dg.DagsterRunStatus.FAILURE:
+        return None
+    moved_since = seen and seen[0].timestamp > runs[0].create_timestamp.timestamp()
+    return None if moved_since else str(runs[0].dagster_run.run_id[:8])

@@ -16,7 +16,7 @@ import dagster as dg
 
 from hcf_pipeline.corpus.manifest import Manifest, scan
 from hcf_pipeline.defs.build import build_definitions
-from hcf_pipeline.defs.corpus.assets import MANIFEST, RAW, observation, observe_corpus
+from hcf_pipeline.defs.corpus.assets import RAW, observation, observe_corpus, seen_corpus
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import REFIT, latest_version, store_of
 from hcf_pipeline.defs.staleness import AssetState, Why, asset_states, next_wave
@@ -55,9 +55,7 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False) -> Ref
     ran: list[str] = []
     with store_of(settings).lock(), dagster_instance(settings) as instance:
         reap_dead_runs(instance)
-        root, metadata = observe_corpus(store_of(settings), settings)
-        if latest_version(instance, RAW) != root:
-            instance.report_runless_asset_event(observation(root, metadata))
+        look_at_corpus(settings, instance)
         defs = build_definitions(settings)
         found = asset_states(defs, instance)
         forced = _damaged(store_of(settings), found).keys() | (REFITTED if refit else ())
@@ -67,6 +65,13 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False) -> Ref
             forced -= set(wave)
             found = asset_states(defs, instance)
         return Refreshed(tuple(ran), latest_version(instance, "release"), time.monotonic() - began)
+
+
+def look_at_corpus(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Tells Dagster of the corpus as it is now, if that is news."""
+    root, metadata = observe_corpus(store_of(settings), settings)
+    if latest_version(instance, RAW) != root:
+        instance.report_runless_asset_event(observation(root, metadata))
 
 
 def reap_dead_runs(instance: dg.DagsterInstance) -> None:
@@ -91,8 +96,8 @@ def states(settings: Settings) -> tuple[dict[str, AssetState], str | None]:
         store = store_of(settings)
         found = asset_states(build_definitions(settings), instance)
         reasons: dict[str, Why | None] = dict(_damaged(store, found))
-        seen = store.current(RAW)
-        if seen is not None and (moved := _moved(settings, Manifest.load(seen.file(MANIFEST)))):
+        seen = seen_corpus(store)
+        if seen is not None and (moved := _moved(settings, seen)):
             reasons["turn_table"] = moved
         return _with(found, reasons), latest_version(instance, "release")
 

@@ -20,7 +20,7 @@ from hcf_pipeline.sft import checkpoints
 from hcf_pipeline.sft.base_model import Device, Quantize, load_base, load_tokenizer, pick_device
 from hcf_pipeline.sft.held_out import held_out_loss
 from hcf_pipeline.sft.samples import HELD_OUT, TRAIN, SampleReport
-from hcf_pipeline.sft.training_log import write_log
+from hcf_pipeline.sft.training_log import TrainProgress, write_log
 from hcf_pipeline.store import file_sha256, hash_of
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 
 ADAPTER_CONFIG = "adapter_config.json"
 MAX_LOGGED_STEPS = 200
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    step: int
-    n_steps: int
-    loss: float  # nats per token of the host's, mean since the last report
-    tokens_per_s: float  # host tokens, since the start or the resumption
 
 
 @dataclass(frozen=True)

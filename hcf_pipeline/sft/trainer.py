@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import SFTConfig
 
-    from hcf_pipeline.sft.train import TrainProgress
+    from hcf_pipeline.sft.training_log import TrainProgress
 
 
 def make_trainer(
@@ -36,7 +36,7 @@ def make_trainer(
     from transformers import PrinterCallback, TrainerCallback
     from trl import SFTTrainer
 
-    from hcf_pipeline.sft.train import TrainProgress
+    from hcf_pipeline.sft.training_log import TrainProgress
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
         tokens_per_s = 0.0

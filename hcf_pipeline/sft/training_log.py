@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 LOG = "training_log.jsonl"
 CURVE = "loss.png"
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    step: int
+    n_steps: int
+    loss: float  # nats per token of the host's, mean since the last report
+    tokens_per_s: float  # host tokens, since the start or the resumption
 
 
 def write_log(

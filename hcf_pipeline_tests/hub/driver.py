@@ -24,8 +24,9 @@ def main() -> None:
     sys.addaudithook(watch)
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     from hcf_pipeline.errors import HcfError
-    from hcf_pipeline.hub import fetch_snapshot
-    from hcf_pipeline.login import find_token, login, token_source
+    from hcf_pipeline.hub.login import login
+    from hcf_pipeline.hub.snapshot import fetch_snapshot
+    from hcf_pipeline.hub.token import find_token, token_source
     from hcf_pipeline.settings import HubSettings
 
     results: list[dict[str, object]] = []

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from hcf_pipeline.errors import HubError, SettingsError
-from hcf_pipeline.hub import fetch_snapshot
+from hcf_pipeline.hub.snapshot import fetch_snapshot
 from hcf_pipeline.settings import HubSettings
 from hcf_pipeline_tests.hub.conftest import Calls, fetch
 from hcf_pipeline_tests.hub.server import FakeHub, sharded_model, tiny_model

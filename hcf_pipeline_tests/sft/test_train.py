@@ -18,7 +18,8 @@ from hcf_pipeline.errors import DataError
 from hcf_pipeline.settings import LoraSettings
 from hcf_pipeline.sft import checkpoints
 from hcf_pipeline.sft.base_model import load_base, load_tokenizer
-from hcf_pipeline.sft.train import TrainProgress, TrainReport, train_adapter
+from hcf_pipeline.sft.train import TrainReport, train_adapter
+from hcf_pipeline.sft.training_log import TrainProgress
 from hcf_pipeline_tests.sft.conftest import LORA
 
 RUN = """

@@ -29,6 +29,7 @@ from hcf_pipeline.defs.publishing import (
     store_of,
 )
 from hcf_pipeline.defs.samples import N_SAMPLES, cell, table
+from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.settings import Settings, fingerprint
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store, recipe_of
 
@@ -38,8 +39,7 @@ MANIFEST = "corpus.json"
 
 def observe_corpus(store: Store, settings: Settings) -> tuple[str, Metadata]:
     """Publishes the manifest of the corpus as it is now; returns its root hash and what a person may want to know."""
-    before = store.current(RAW)
-    known = Manifest.load(before.file(MANIFEST)) if before else None
+    known = seen_corpus(store)
     manifest = scan(settings.corpus_path, settings.sections.corpus, known)
     metadata: Metadata = {
         "files": len(manifest.files),
@@ -55,6 +55,18 @@ def observe_corpus(store: Store, settings: Settings) -> tuple[str, Metadata]:
 
         store.publish(RAW, build, recipe=recipe_of(manifest.root, {}))
     return manifest.root, metadata
+
+
+def seen_corpus(store: Store) -> Manifest | None:
+    """The corpus as it was looked at last; None before the first look, and where the record is damaged."""
+    try:
+        seen = store.current(RAW)
+        if seen is None:
+            return None
+        seen.verify()
+        return Manifest.load(seen.file(MANIFEST))
+    except ArtifactError:
+        return None
 
 
 def observation(root: str, metadata: Metadata) -> dg.AssetObservation:

@@ -1,22 +1,19 @@
 """From turns to the index."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import dagster as dg
 
 from hcf_pipeline.chat.release import made_from
-from hcf_pipeline.corpus.fitted import record_fitted_on
-from hcf_pipeline.corpus.tables import PAIRS, TURNS
+from hcf_pipeline.corpus.tables import TURNS
+from hcf_pipeline.defs.models import make_model, model_code_version, model_deps
 from hcf_pipeline.defs.publishing import OWNERS, Step, code_version, columns, store_of
-from hcf_pipeline.defs.sft.assets import keep_fitted, publish_snapshot
-from hcf_pipeline.models import BUILT_HERE, FOLDER, model_folder
+from hcf_pipeline.models import model_folder
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, write_chunk_table
 from hcf_pipeline.settings import EMBEDDED, Settings, fingerprint
-from hcf_pipeline.sft.samples import transcript_dates
-from hcf_pipeline.sft.split import held_out_transcripts
-from hcf_pipeline.store import Artifact, Built
+from hcf_pipeline.store import Artifact, Built, Metadata
 
 
 def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -46,13 +43,13 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
             turns = inputs["turn_table"].file(TURNS)
-            version, n_chunks = write_chunk_table(turns, sections.chunks, folder, step.progress("broadcasts chunked"))
+            version, n_chunks = write_chunk_table(turns, sections.chunks, folder, step.progress("turns chunked"))
             return Built({"rows": n_chunks}, version)
 
         return step.publish(build)
 
     @dg.asset(
-        deps=["parsed_pairs"] if embedded else [],
+        deps=model_deps(sections.encoder),
         description=(
             "A static-embedding SentenceTransformer learnt from the corpus: a guest's question lies near the host's answer."
             if embedded
@@ -62,34 +59,18 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="retrieval",
         kinds={"pytorch" if embedded else "huggingface"},
         owners=OWNERS,
-        code_version=(
-            code_version(
-                1,
-                fingerprint(sections.encoder, "model", "dim", "vocab_size", "steps", "seed"),
-                fingerprint(sections.sft, "held_out_share"),
-            )
-            if embedded
-            else code_version(1, fingerprint(sections.encoder, "model", "revision"))
-        ),
+        code_version=model_code_version(settings, sections.encoder, "dim", "vocab_size", "steps"),
     )
     def encoder_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
-        if not embedded:
-            return step.publish(lambda _, folder: publish_snapshot(settings, "encoder", folder), reuse=not step.refit)
-        if kept := keep_fitted(step, sections.encoder.refit_after):
-            return kept
 
-        def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        def fit(pairs: Path, held_out: Collection[str], folder: Path) -> Metadata:
             from hcf_pipeline.rag.encoder_fit import fit_encoder
 
-            pairs = inputs["parsed_pairs"].file(PAIRS)
-            held_out = held_out_transcripts(transcript_dates(pairs), sections.sft.held_out_share)
-            BUILT_HERE.save(folder)
-            record_fitted_on(pairs, folder)
-            report = fit_encoder(pairs, sections.encoder, held_out, folder / FOLDER, step.progress("training steps"))
-            return Built({"broadcasts_left_out": len(held_out), **dataclasses.asdict(report)})
+            progress = step.progress("training steps")
+            return dataclasses.asdict(fit_encoder(pairs, sections.encoder, held_out, folder, progress))
 
-        return step.publish(build, reuse=not step.refit)
+        return make_model(step, settings, "encoder", sections.encoder, fit)
 
     @dg.asset(
         deps=["chunk_table", "encoder_model"],

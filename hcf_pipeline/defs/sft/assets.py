@@ -3,22 +3,21 @@
 import dataclasses
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from hcf_pipeline.chat.prompt import NEUTRAL_SYSTEM, system_prompt
-from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
 from hcf_pipeline.corpus.tables import PAIRS
+from hcf_pipeline.defs.models import make_model, model_code_version, model_deps
 from hcf_pipeline.defs.publishing import OWNERS, Step, code_version, columns, store_of
 from hcf_pipeline.defs.samples import sample_table
 from hcf_pipeline.errors import HcfError, RunFailed
-from hcf_pipeline.models import BUILT_HERE, FOLDER, ModelSource, model_folder
+from hcf_pipeline.models import model_folder
 from hcf_pipeline.settings import EMBEDDED, Settings, fingerprint
-from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, transcript_dates, write_samples
-from hcf_pipeline.sft.split import held_out_transcripts
+from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, write_samples
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, file_sha256, hash_of
 
 SAMPLES = "samples"
@@ -70,7 +69,7 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return step.publish(build)
 
     @dg.asset(
-        deps=["parsed_pairs"] if embedded else [],
+        deps=model_deps(sections.base),
         description=(
             "A small Qwen2 with its own tokenizer, built from the corpus: a toy that shows the machinery."
             if embedded
@@ -81,44 +80,22 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"pytorch" if embedded else "huggingface"},
         owners=OWNERS,
         pool="gpu",
-        code_version=(
-            code_version(
-                1,
-                fingerprint(sections.base, "model", "vocab_size", "hidden_size", "layers", "steps", "seed"),
-                fingerprint(sections.sft, "held_out_share"),
-            )
-            if embedded
-            else code_version(1, fingerprint(sections.base, "model", "revision"))
-        ),
+        code_version=model_code_version(settings, sections.base, "vocab_size", "hidden_size", "layers", "steps"),
     )
     def base_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
-        if not embedded:
-            return step.publish(
-                lambda _, folder: publish_snapshot(settings, "language model", folder), reuse=not step.refit
-            )
-        if kept := keep_fitted(step, sections.base.refit_after):
-            return kept
 
-        def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        def fit(pairs: Path, held_out: Collection[str], folder: Path) -> Metadata:
             from hcf_pipeline.sft.base_model import fit_base
 
-            pairs = inputs["parsed_pairs"].file(PAIRS)
-            held_out = held_out_transcripts(transcript_dates(pairs), sections.sft.held_out_share)
-            BUILT_HERE.save(folder)
-            record_fitted_on(pairs, folder)
             progress = step.progress("pretraining steps")
-            report = fit_base(
-                pairs,
-                sections.base,
-                held_out,
-                NEUTRAL_SYSTEM,
-                folder / FOLDER,
-                lambda done, total, loss: progress(done, total, f"loss {loss:.2f}"),
-            )
-            return Built({"broadcasts_left_out": len(held_out), **_numbers(report)})
 
-        return step.publish(build, reuse=not step.refit)
+            def told(done: int, total: int, loss: float) -> None:
+                progress(done, total, f"loss {loss:.2f}")
+
+            return _numbers(fit_base(pairs, sections.base, held_out, NEUTRAL_SYSTEM, folder, told))
+
+        return make_model(step, settings, "language model", sections.base, fit)
 
     @dg.asset(
         deps=["base_model", "sft_dataset"],
@@ -158,37 +135,6 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return step.publish(build)
 
     return [sft_dataset, base_model, lora_adapter]
-
-
-def keep_fitted(step: Step, refit_after: float) -> dg.MaterializeResult[None] | None:
-    """The model as it is, while the corpus has not moved far enough from what it was fitted on."""
-    previous = step.previous()
-    if previous is None or step.refit:
-        return None
-    share = changed_share(previous.file(FITTED_ON), step.input("parsed_pairs").file(PAIRS))
-    if share > refit_after:
-        step.context.log.info(f"{share:.1%} of the pairs changed: fitted anew")
-        return None
-    step.context.log.info(f"{share:.1%} of the pairs changed, at most {refit_after:.0%} keep the model as it is")
-    return step.keep(
-        previous, kept=f"{share:.1%} of the pairs changed since it was fitted (refit after {refit_after:.0%})"
-    )
-
-
-def publish_snapshot(settings: Settings, kind: str, folder: Path) -> Built:
-    """Points at a snapshot of the Hub, or at a folder of the user's; the version is its commit or its files' hash."""
-    from hcf_pipeline.hub import fetch_snapshot
-
-    sections = settings.sections
-    wanted = sections.base if kind == "language model" else sections.encoder
-    model = wanted.model
-    if (settings.root / model).is_dir():  # a relative folder is meant from hcf.toml, wherever the daemon runs
-        model = str((settings.root / model).resolve())
-    snapshot = fetch_snapshot(
-        model, wanted.revision, sections.hub, "language model" if kind == "language model" else "encoder"
-    )
-    ModelSource(snapshot.source, snapshot.model, snapshot.revision, str(snapshot.path)).save(folder)
-    return Built({"model": wanted.model, "revision": snapshot.revision}, snapshot.revision[:20])
 
 
 def _numbers(report: object) -> dict[str, int | float | str]:

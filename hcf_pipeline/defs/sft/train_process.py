@@ -34,7 +34,8 @@ def main() -> None:
 
 
 def _train(pipes: PipesContext) -> None:
-    from hcf_pipeline.sft.train import TrainProgress, train_adapter
+    from hcf_pipeline.sft.train import train_adapter
+    from hcf_pipeline.sft.training_log import TrainProgress
 
     def say(progress: TrainProgress) -> None:
         pipes.log.info(

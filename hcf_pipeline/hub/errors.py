@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hcf_pipeline.errors import HubError
-from hcf_pipeline.login import Token
+from hcf_pipeline.hub.token import Token
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 MIRROR_ZH = (

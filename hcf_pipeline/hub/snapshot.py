@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Literal
 
 from hcf_pipeline.errors import HubError, SettingsError
-from hcf_pipeline.hub_errors import disk_full, endpoint, explain, not_cached
-from hcf_pipeline.login import Token, find_token
+from hcf_pipeline.hub.errors import disk_full, endpoint, explain, not_cached
+from hcf_pipeline.hub.token import Token, find_token
 from hcf_pipeline.settings import HubSettings
 from hcf_pipeline.store import file_sha256, hash_of
 

@@ -1,0 +1,72 @@
+"""The two model assets have one policy: a snapshot where a model is named, else small ones fitted on the corpus.
+
+What is fitted is kept while the corpus has not moved far from what it was fitted on: one new broadcast must not
+embed and train everything anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+
+from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
+from hcf_pipeline.corpus.tables import PAIRS
+from hcf_pipeline.defs.publishing import Step, code_version
+from hcf_pipeline.models import BUILT_HERE, FOLDER, ModelSource
+from hcf_pipeline.settings import EMBEDDED, BaseSettings, EncoderSettings, Settings, fingerprint
+from hcf_pipeline.sft.samples import transcript_dates
+from hcf_pipeline.sft.split import held_out_transcripts
+from hcf_pipeline.store import Artifact, Built, Metadata
+
+Kind = Literal["language model", "encoder"]
+Fit = Callable[[Path, Collection[str], Path], Metadata]  # pairs, transcripts left out, folder to write
+
+
+def model_deps(wanted: BaseSettings | EncoderSettings) -> list[str]:
+    return ["parsed_pairs"] if wanted.model == EMBEDDED else []
+
+
+def model_code_version(settings: Settings, wanted: BaseSettings | EncoderSettings, *fitted_by: str) -> str:
+    """`fitted_by` names the settings that a fitted model depends on."""
+    if wanted.model != EMBEDDED:
+        return code_version(1, fingerprint(wanted, "model", "revision"))
+    return code_version(
+        1, fingerprint(wanted, "model", "seed", *fitted_by), fingerprint(settings.sections.sft, "held_out_share")
+    )
+
+
+def make_model(
+    step: Step, settings: Settings, kind: Kind, wanted: BaseSettings | EncoderSettings, fit: Fit
+) -> dg.MaterializeResult[None]:
+    if wanted.model != EMBEDDED:
+        return step.publish(lambda _, folder: _point_at_snapshot(settings, kind, wanted, folder), reuse=not step.refit)
+    previous = None if step.refit else step.previous()
+    if previous is not None:
+        share = changed_share(previous.file(FITTED_ON), step.input("parsed_pairs").file(PAIRS))
+        told = f"{share:.1%} of the pairs changed since it was fitted; refitted after {wanted.refit_after:.0%}"
+        step.context.log.info(told)
+        if share <= wanted.refit_after:
+            return step.keep(previous, kept=told)
+
+    def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        pairs = inputs["parsed_pairs"].file(PAIRS)
+        held_out = held_out_transcripts(transcript_dates(pairs), settings.sections.sft.held_out_share)
+        BUILT_HERE.save(folder)
+        record_fitted_on(pairs, folder)
+        return Built({"broadcasts_left_out": len(held_out), **fit(pairs, held_out, folder / FOLDER)})
+
+    return step.publish(build, reuse=not step.refit)
+
+
+def _point_at_snapshot(settings: Settings, kind: Kind, wanted: BaseSettings | EncoderSettings, folder: Path) -> Built:
+    """Points at a snapshot of the Hub, or at a folder of the user's; the version is its commit or its files' hash."""
+    from hcf_pipeline.hub.snapshot import fetch_snapshot
+
+    beside = settings.root / wanted.model  # a relative folder is meant from hcf.toml, wherever the daemon runs
+    model = str(beside.resolve()) if beside.is_dir() else wanted.model
+    snapshot = fetch_snapshot(model, wanted.revision, settings.sections.hub, kind)
+    ModelSource(snapshot.source, snapshot.model, snapshot.revision, str(snapshot.path)).save(folder)
+    return Built({"model": wanted.model, "revision": snapshot.revision}, snapshot.revision[:20])

@@ -1,0 +1,1 @@
+"""Models of the Hugging Face Hub: snapshots, the token, and a sentence for whatever goes wrong."""
