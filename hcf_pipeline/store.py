@@ -23,6 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
+import psutil
 from filelock import FileLock, Timeout
 
 from hcf_pipeline.errors import ArtifactError, HomeBusy, NotReady
@@ -155,6 +156,13 @@ class Store:
             return None
         return self.open(asset, version) if self._intact(asset, version) else None
 
+    def clear_leftovers(self) -> None:
+        """Removes what processes left half-written that are no longer there."""
+        for draft in [*self.home.glob(f"*/{DRAFT}*"), *self.home.glob(f"*/recipes/{DRAFT}*")]:
+            writer = draft.name.removeprefix(DRAFT).partition("-")[0]
+            if not (writer.isdecimal() and psutil.pid_exists(int(writer))):
+                shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Held by the one process that writes to this home; raises HomeBusy with its owner."""
@@ -224,7 +232,7 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _replace_text(path: Path, text: str) -> None:
-    draft = path.with_name(f"{DRAFT}{path.name}-{os.getpid()}")
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

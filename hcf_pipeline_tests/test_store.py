@@ -71,6 +71,22 @@ def test_a_build_that_fails_leaves_the_old_version_current_and_no_leftovers(stor
     assert sorted(p.name for p in (store.home / "thing").iterdir()) == sorted([made.version, "current", "recipes"])
 
 
+def test_what_a_killed_process_left_half_written_is_cleared_and_a_living_ones_is_not(store: Store) -> None:
+    made = publish(store, "one")
+    code = "import sys, pathlib, os, signal; from hcf_pipeline.store import Store\n"
+    code += "Store(pathlib.Path(sys.argv[1])).publish('thing', lambda folder: os.kill(os.getpid(), signal.SIGKILL), recipe='r2')"
+    subprocess.run([sys.executable, "-c", code, str(store.home)], check=False)
+    assert len(list((store.home / "thing").glob(".draft-*"))) == 1
+
+    def build(folder: Path) -> Built:
+        store.clear_leftovers()
+        assert list((store.home / "thing").glob(".draft-*")) == [folder]
+        return Built({}, "v2")
+
+    store.publish("thing", build, recipe="r3")
+    assert store.open("thing", made.version) == made
+
+
 def test_a_version_that_is_gone_says_how_to_get_it_back(store: Store) -> None:
     with pytest.raises(NotReady, match="hcf refresh"):
         store.open("thing", "0" * 20)

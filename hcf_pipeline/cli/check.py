@@ -15,8 +15,8 @@ Verdict = Literal["ok", "warning", "bad"]
 MARKS = {"ok": "[green]✔[/]", "warning": "[yellow]![/]", "bad": "[red]✘[/]"}
 GB = 1_000_000_000
 
-# Measured with the default corpus sizes; a home grows with the corpus, by about this many bytes a corpus byte.
-HOME_BYTES_PER_CORPUS_BYTE = 30
+# Measured with the default corpus sizes; one build takes 7 bytes a corpus byte; room for a second one.
+HOME_BYTES_PER_CORPUS_BYTE = 15
 EMBEDDED_DISK = 1 * GB
 EMBEDDED_MEMORY = 3 * GB
 

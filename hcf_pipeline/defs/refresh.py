@@ -55,6 +55,7 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False) -> Ref
     ran: list[str] = []
     with store_of(settings).lock(), dagster_instance(settings) as instance:
         reap_dead_runs(instance)
+        store_of(settings).clear_leftovers()
         look_at_corpus(settings, instance)
         defs = build_definitions(settings)
         found = asset_states(defs, instance)
