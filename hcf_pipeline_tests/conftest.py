@@ -16,6 +16,23 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"
 
+# What a first refresh makes.
+MADE = frozenset(
+    [
+        "turn_table",
+        "parsed_pairs",
+        "sft_dataset",
+        "base_model",
+        "lora_adapter",
+        "chunk_table",
+        "encoder_model",
+        "chunk_embeddings",
+        "faiss_index",
+        "release",
+        "sample_answers",
+    ]
+)
+
 # The same code as ever, with the models as small and as little trained as they can be (so the encoder counts for little).
 SMALL = """
 [corpus]

@@ -9,21 +9,7 @@ from typing import Any
 
 from hcf_pipeline.chat.engine import engine_for
 from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline_tests.conftest import SAMPLE, Finished, Project
-
-EVERYTHING = {
-    "turn_table",
-    "parsed_pairs",
-    "sft_dataset",
-    "base_model",
-    "lora_adapter",
-    "chunk_table",
-    "encoder_model",
-    "chunk_embeddings",
-    "faiss_index",
-    "release",
-    "sample_answers",
-}
+from hcf_pipeline_tests.conftest import MADE, SAMPLE, Finished, Project
 
 
 def turns_of(corpus: Path, transcript: str) -> list[tuple[str, str]]:
@@ -34,7 +20,7 @@ def turns_of(corpus: Path, transcript: str) -> list[tuple[str, str]]:
 
 def test_a_first_refresh_makes_everything_in_order_and_a_second_one_runs_nothing(finished: Finished) -> None:
     ran = finished.refreshed["ran"]
-    assert sorted(ran) == sorted(EVERYTHING)
+    assert sorted(ran) == sorted(MADE)
     for before, after in (("turn_table", "parsed_pairs"), ("lora_adapter", "release"), ("release", "sample_answers")):
         assert ran.index(before) < ran.index(after)
     again = finished.project.json("refresh")
@@ -44,7 +30,7 @@ def test_a_first_refresh_makes_everything_in_order_and_a_second_one_runs_nothing
 def test_status_says_that_all_is_fresh_and_names_the_release(finished: Finished) -> None:
     status = finished.project.json("status")
     states = {asset["name"]: asset["state"] for asset in status["assets"]}
-    assert states == dict.fromkeys(EVERYTHING | {"raw_transcripts"}, "fresh")
+    assert states == dict.fromkeys(MADE | {"raw_transcripts"}, "fresh")
     assert status["release"] == finished.refreshed["release"] and status["quarantined"] == []
     assert all(asset["version"] for asset in status["assets"])
 

@@ -7,13 +7,16 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, print_json
 from hcf_pipeline.errors import Lang
 from hcf_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from hcf_pipeline.defs.refresh import Refreshed
 
 # What a step writes into its log while it works: "[12/60] loss 3.21"
 STEP_PROGRESS = re.compile(r"\[(\d+)/(\d+)\] (.*)", re.DOTALL)
@@ -34,7 +37,7 @@ def run_refresh(call: Invocation, *, as_json: bool, refit: bool) -> None:
         out.print(call.say("没有过期的产物，什么也没有运行。", "Nothing is stale; nothing ran."))
 
 
-def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False):  # type: ignore[no-untyped-def]
+def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False) -> Refreshed:
     from hcf_pipeline.defs.refresh import refresh
 
     with Bars(lang) as bars:
