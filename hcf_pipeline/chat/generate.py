@@ -60,7 +60,9 @@ class Generator:
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         try:
-            yield from (piece for piece in streamer if piece)
+            for piece in streamer:
+                if whole := piece.replace("\ufffd", ""):  # a small model may stop inside a character
+                    yield whole
         finally:
             halt.set()  # a reader who leaves early doesn't leave the model running
             thread.join()
