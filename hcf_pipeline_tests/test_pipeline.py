@@ -11,6 +11,14 @@ from hcf_pipeline.chat.engine import engine_for
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline_tests.conftest import MADE, SAMPLE, Finished, Project
 
+TOKEN = "hf_" + "a1B2c3D4e5" * 3 + "Zz9"
+
+
+def no_secret_in(folder: Path) -> None:
+    """No token of the environment gets into artifacts, logs or metadata."""
+    for file in folder.rglob("*"):
+        assert not file.is_file() or TOKEN.encode() not in file.read_bytes(), file
+
 
 def turns_of(corpus: Path, transcript: str) -> list[tuple[str, str]]:
     """Label and text of each turn, by a reading of its own."""
@@ -110,16 +118,6 @@ def test_the_adapter_is_a_standard_one_that_peft_loads(finished: Finished) -> No
     assert loaded.peft_config["default"].r == 2
 
 
-def test_no_token_and_no_secret_of_the_environment_gets_into_the_home(project: Project) -> None:
-    token = "hf_" + "a1B2c3D4e5" * 3 + "Zz9"
-    (project.corpus / "2024年01月" / "2024-01-31.md").write_text("水友：还在吗\n\n江照野：在的。", encoding="utf-8")
-    done = project.hcf("refresh", HF_TOKEN=token, FUCHENFENG_TOKEN=token)
-    assert done.returncode == 0, done.stderr
-    assert token not in done.stdout + done.stderr
-    for file in project.home.rglob("*"):
-        assert not file.is_file() or token.encode() not in file.read_bytes(), file
-
-
 def test_a_changed_rank_trains_and_releases_and_nothing_else(project: Project) -> None:
     why: dict[str, Any] = {a["name"]: a for a in project.json("status", HCF_LORA__R="3")["assets"]}
     assert why["lora_adapter"]["state"] == "stale" and why["lora_adapter"]["why"]
@@ -132,8 +130,11 @@ def test_a_new_broadcast_is_cited_and_the_fitted_models_keep_their_version(proje
     (project.corpus / "2024年06月" / "2024-07-02.md").write_text(text, encoding="utf-8")
     stale = {a["name"]: a for a in project.json("status", "--lang", "en")["assets"]}["turn_table"]
     assert stale["state"] == "stale" and "2024-07-02.md" in stale["why"][0]
-    ran = project.json("refresh")["ran"]
+    done = project.hcf("refresh", "--json", HF_TOKEN=TOKEN, FUCHENFENG_TOKEN=TOKEN)
+    ran = json.loads(done.stdout)["ran"]
     assert {"turn_table", "chunk_table", "faiss_index", "release"} <= set(ran)
+    assert TOKEN not in done.stdout + done.stderr
+    no_secret_in(project.home)
     after = {asset["name"]: asset["version"] for asset in project.json("status")["assets"]}
     assert all(after[name] == before[name] for name in ("base_model", "encoder_model"))
     assert after["release"] != before["release"]
