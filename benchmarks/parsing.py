@@ -1,23 +1,27 @@
 """Parsing speed: `python benchmarks/parsing.py --corpus FOLDER [--host 户晨风 --guest 某网友]`.
 
-One core. Prints MB/s (bytes of the files) of turns and pairs in memory, of the whole turn table with its Parquet, and
-of the obvious script that joins all files and searches the rest of the text after each question; and how time grows.
+One core. Prints MB/s (bytes of the files) of turns and pairs in memory, and of the obvious script that joins all files
+and searches the rest of the text after each question; how time grows; what the turn, pair and chunk tables cost with
+their Parquet, all of them and after one file changed; and what a look at the corpus costs.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hcf_pipeline.corpus.manifest import Manifest, scan
+from hcf_pipeline.corpus.manifest import Manifest, look_at, scan
 from hcf_pipeline.corpus.pairs import pair_turns
 from hcf_pipeline.corpus.tables import TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
-from hcf_pipeline.settings import CorpusSettings
+from hcf_pipeline.rag.chunks import write_chunk_table
+from hcf_pipeline.settings import ChunkSettings, CorpusSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,9 +63,36 @@ def first_bytes(texts: list[bytes], n_bytes: int) -> list[bytes]:
     return taken
 
 
-def whole_asset(manifest: Manifest, grammar: Grammar) -> None:
-    with tempfile.TemporaryDirectory() as out:
-        write_turn_table(manifest, grammar, Path(out))
+def tables(manifest: Manifest, grammar: Grammar, out: Path, previous: Path | None = None) -> list[float]:
+    """Seconds that each table takes."""
+    steps: list[Callable[[], object]] = [
+        lambda: write_turn_table(manifest, grammar, out, previous=previous),
+        lambda: write_pair_table(out / TURNS, out, previous),
+        lambda: write_chunk_table(out / TURNS, ChunkSettings(), out, previous=previous),
+    ]
+    return [best_of(1, step) for step in steps]
+
+
+def print_tables(corpus: Path, settings: CorpusSettings, work: Path) -> None:
+    """The tables of all files, then again from these after the middle one of the files got a question more."""
+    shutil.copytree(corpus, work / "corpus")
+    grammar, manifest = Grammar(settings), scan(work / "corpus", settings)
+    full = [tables(manifest, grammar, work / f"full {n}") for n in range(3)]
+    changed = work / "corpus" / manifest.files[len(manifest.files) // 2].path
+    host, guest = settings.host_labels[0], settings.guest_labels[0]
+    with changed.open("a", encoding="utf-8") as file:
+        file.write(f"\n\n{guest}：还有一个问题。\n\n{host}：说吧。\n")
+    moved = scan(work / "corpus", settings)
+    one = [tables(moved, grammar, work / f"one {n}", work / "full 0") for n in range(3)]
+    megabytes = manifest.n_bytes / 1e6
+    for n, name in enumerate(("turn", "pair", "chunk")):
+        all_s, one_s = min(times[n] for times in full), min(times[n] for times in one)
+        told = f"{all_s:.2f} s); one file changed: {one_s * 1000:.0f} ms, 1/{all_s / one_s:.0f}"
+        print(f"{name + ' table':12} {megabytes / all_s:6.1f} MB/s  ({told}")
+    look = look_at(corpus, settings)
+    aged = dataclasses.replace(look, looked_ns=look.looked_ns + 60 * 10**9)
+    seconds = best_of(3, lambda: look_at(corpus, settings, aged))
+    print(f"a look when nothing changed: {seconds * 1000:.1f} ms for {len(look.manifest.files)} files")
 
 
 def main() -> None:
@@ -80,12 +111,8 @@ def main() -> None:
     print(f"corpus: {len(texts)} files, {megabytes:.1f} MB")
     seconds = best_of(5, lambda: parse(texts, grammar))
     print(f"turns and pairs in memory: {megabytes / seconds:6.1f} MB/s  ({seconds:.2f} s)")
-    seconds = best_of(3, lambda: whole_asset(manifest, grammar))
-    print(f"turn table with Parquet:   {megabytes / seconds:6.1f} MB/s  ({seconds:.2f} s)")
-    with tempfile.TemporaryDirectory() as out:
-        write_turn_table(manifest, grammar, Path(out))
-        seconds = best_of(3, lambda: write_pair_table(Path(out) / TURNS, Path(out)))
-    print(f"pair table with Parquet:   {megabytes / seconds:6.1f} MB/s  ({seconds:.2f} s)")
+    with tempfile.TemporaryDirectory() as work:
+        print_tables(given.corpus.resolve(), settings, Path(work))
     eight, sixteen = (first_bytes(texts, n * 1_000_000) for n in (8, 16))
     t8, t16 = (best_of(9, lambda sample=sample: parse(sample, grammar)) for sample in (eight, sixteen))
     print(f"growth: 16 MB takes {t16 / t8:.2f} times 8 MB")

@@ -27,8 +27,9 @@ from hcf_pipeline.rag.chunks import CHUNKS, write_chunk_table
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.index import write_index
+from hcf_pipeline.rag.index_writer import write_index
 from hcf_pipeline.rag.retriever import Retriever
+from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.settings import Sections
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline.sft.split import held_out_transcripts
@@ -105,9 +106,10 @@ def _build(corpus: Path, work: Path, sections: Sections) -> Encoder:
         fitted = fit_encoder(work / PAIRS, sections.encoder, held_out, work / "encoder")
         started = _told(f"encoder fitted on {fitted.n_pairs} pairs, {len(held_out)} broadcasts left out", started)
         encoder = load_encoder(work / "encoder", "cpu", sections.encoder)
-        embedded = write_embeddings(work / CHUNKS, encoder, None, work)
+        (work / "embeddings").mkdir()
+        embedded = write_embeddings(work / CHUNKS, encoder, VectorCache(work / "vectors"), work / "embeddings")
         started = _told(f"{embedded.n_encoded} texts encoded", started)
-        index = write_index(work / CHUNKS, work, encoder.identity, work / "index")
+        index = write_index(work / CHUNKS, work / "embeddings", encoder.identity, work / "index")
         _told(f"index of {index.n_bytes / 1e6:.0f} MB", started)
     return load_encoder(work / "encoder", "cpu", sections.encoder)
 

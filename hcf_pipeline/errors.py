@@ -3,13 +3,16 @@
     HcfError
     ├── UserError (exit 1: something of the user's is not as it should be)
     │   ├── SettingsError        unknown key, wrong type, impossible value
-    │   ├── CorpusError          no folder, no usable transcript, changed while being read
+    │   ├── CorpusError          no folder, no usable transcript
+    │   │   └── CorpusMoved      a file changed while the corpus was being read: run again
     │   ├── DataError            nothing to train on, to chunk or to index
     │   ├── ArtifactError        missing, damaged, or made by something else
     │   ├── NotReady             nothing released yet, an input never built
-    │   └── HomeBusy             another process is writing to this home
+    │   ├── HomeBusy             another process is writing to this home
+    │   └── GateFailed           a check says that what was built must not be released
     └── MachineError (exit 3: the machine or the network)
         ├── HubError             gated, token refused, not found, offline, disk full
+        │   └── HubBusy          too slow, too busy, or broken off: tried again by itself
         ├── ToolMissing          git, a GPU library
         └── RunFailed            a step of a refresh failed; the cause is told
 
@@ -19,6 +22,7 @@ our own bugs only. Usage errors (exit 2) are the command line parser's.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 Lang = Literal["zh", "en"]
@@ -28,6 +32,7 @@ class HcfError(Exception):
     """Base of all errors meant for a person's eyes; `str(error)` is the English sentence."""
 
     exit_code = 1
+    transient = False  # the same may well succeed in a minute
 
     def __init__(self, *, zh: str, en: str) -> None:
         super().__init__(en)
@@ -50,12 +55,30 @@ class CorpusError(UserError):
     pass
 
 
+class CorpusMoved(CorpusError):
+    pass
+
+
 class DataError(UserError):
     pass
 
 
 class ArtifactError(UserError):
     pass
+
+
+def damaged(file: Path) -> ArtifactError:
+    return ArtifactError(
+        zh=f"{file} 缺失或已损坏；请运行 hcf refresh 重新生成。",
+        en=f"{file} is missing or damaged; run hcf refresh to build it again.",
+    )
+
+
+def unwritable(home: Path, error: OSError) -> UserError:
+    return UserError(
+        zh=f"不能写入 {home}（{error.strerror}）；请换一个目录：--home 或 HCF_HOME。",
+        en=f"Cannot write to {home} ({error.strerror}); choose another folder with --home or HCF_HOME.",
+    )
 
 
 class NotReady(UserError):
@@ -66,12 +89,20 @@ class HomeBusy(UserError):
     pass
 
 
+class GateFailed(UserError):
+    pass
+
+
 class MachineError(HcfError):
     exit_code = 3
 
 
 class HubError(MachineError):
     pass
+
+
+class HubBusy(HubError):
+    transient = True
 
 
 class ToolMissing(MachineError):

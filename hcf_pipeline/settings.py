@@ -1,19 +1,18 @@
 """The settings, typed: a section for each part of the pipeline. `settings_file` reads them.
 
-The code version of an asset folds in `fingerprint(...)` of the sections that it reads, so a settings change makes stale
-just what depends on it.
+The code version of an asset folds in the settings that it reads (`Settings.reads`), so a change makes stale just what
+depends on it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 EMBEDDED = "embedded"
 
@@ -45,6 +44,33 @@ def _compiles(pattern: str) -> str:
     except re.error as error:
         raise Refused(zh=f"一个正则表达式（{error}）", en=f"a regular expression ({error})") from error
     return pattern
+
+
+def _is_cron(text: str) -> str:
+    if not re.fullmatch(r"[\w*/,-]+( [\w*/,-]+){4}", text):
+        raise Refused(
+            zh='五段的 cron 表达式，例如 "0 4 * * *"', en='a cron expression of five fields, such as "0 4 * * *"'
+        )
+    return text
+
+
+def _is_cron_or_empty(text: str) -> str:
+    return text and _is_cron(text)
+
+
+def _is_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise Refused(
+            zh="时区的名字，例如 Asia/Shanghai", en="the name of a time zone, such as Asia/Shanghai"
+        ) from error
+    return name
+
+
+Cron = Annotated[str, AfterValidator(_is_cron)]
+CronOrEmpty = Annotated[str, AfterValidator(_is_cron_or_empty)]
+TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
 
 
 class CorpusSettings(Section):
@@ -219,11 +245,32 @@ class HubSettings(Section):
 
 
 class RefreshSettings(Section):
-    cron: NonEmpty = Field("0 4 * * *", description="when the scheduled refresh runs")
-    timezone: NonEmpty = Field("Asia/Shanghai", description="of the schedule")
-    watch_seconds: Annotated[int, Field(ge=5, le=86_400)] = Field(60, description="between two looks at the corpus")
+    automation: bool = Field(False, description="the schedule and the sensors start switched on")
+    cron: Cron = Field("0 4 * * *", description="when the corpus is pulled (where it is kept in Git) and looked at")
+    timezone: TimeZone = Field("Asia/Shanghai", description="of cron and train_cron")
+    watch_seconds: Annotated[int, Field(ge=2, le=86_400)] = Field(
+        30, description="between two looks at the corpus, and at what is stale; a file counts once two looks agree"
+    )
+    train_pairs: Natural = Field(
+        500, description="new and vanished pairs that start a training by themselves; 0: their number never does"
+    )
+    train_cron: CronOrEmpty = Field(
+        "0 5 * * 1", description='when waiting pairs are trained on in any case; "" is never'
+    )
     max_runtime_hours: Annotated[float, Field(gt=0, le=24 * 30)] = Field(24, description="a longer run is failed")
-    automation: bool = Field(False, description="schedules and sensors start switched on")
+    cache_gb: Annotated[float, Field(ge=0)] = Field(
+        2, description="vectors kept beside the artifacts, 10^9 bytes at most"
+    )
+
+
+class ReleaseSettings(Section):
+    keep: Positive = Field(5, description="releases that stay, with all that they need, for a rollback")
+    max_lost: SharePossiblyZero = Field(
+        0.5, description="gate: share of the released transcripts that may be gone; more is taken for an accident"
+    )
+    max_loss_rise: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="gate: nats that the adapter may be worse than its base on what is held out"
+    )
 
 
 class Sections(Section):
@@ -241,6 +288,7 @@ class Sections(Section):
     serve: ServeSettings = ServeSettings()
     hub: HubSettings = HubSettings()
     refresh: RefreshSettings = RefreshSettings()
+    release: ReleaseSettings = ReleaseSettings()
 
 
 @dataclass(frozen=True)
@@ -259,8 +307,13 @@ class Settings:
     def corpus_path(self) -> Path:
         return (self.root / self.sections.corpus.path).resolve()
 
-
-def fingerprint(section: Section, *fields: str) -> str:
-    """12 hex digits that change when one of the fields (default: any of the section's) changes."""
-    values = section.model_dump(mode="json", include=set(fields) or None)
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
+    def reads(self, *names: str) -> dict[str, object]:
+        """The values of some settings, "chunks.max_chars", or of a whole section, "chunks", as plain JSON by name."""
+        found: dict[str, object] = {}
+        for name in names:
+            section, _, field = name.partition(".")
+            values = getattr(self.sections, section).model_dump(mode="json")
+            found |= {f"{section}.{key}": value for key, value in values.items() if key == (field or key)}
+            if field and field not in values:
+                raise KeyError(name)
+        return found

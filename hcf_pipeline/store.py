@@ -1,35 +1,42 @@
 """Artifacts in immutable folders, published by one rename.
 
     <home>/<asset>/<version>/manifest.json   sha256 of every file, versions of the inputs, metadata
-    <home>/<asset>/recipes/<recipe>          the version that a recipe (code version + input versions) gave
-    <home>/<asset>/current                   the version that was published last
-    <home>/.lock                             held by the one process that writes
+    <home>/<asset>/recipes/<recipe>.json     a recipe (code, settings, input versions) and the version that it gave
+    <home>/<asset>/current                   the version that was published last, or rolled back to
+    <home>/<asset>/.lock                     held by the step that makes this asset
+    <home>/.lock                             held by the one `hcf refresh` (or gc, or rollback) of this home
 
 A version is written under a temporary name beside its final one, files and folders fsynced, then renamed; `current`
 and the recipe files are replaced with os.replace. So a reader sees a whole version or none. Readers open a version
-once and keep it: they never read `current` twice.
+once and keep it: they never read `current` twice. Versions share unchanged files as hard links.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
 import psutil
 from filelock import FileLock, Timeout
 
-from hcf_pipeline.errors import ArtifactError, HomeBusy, NotReady
+from hcf_pipeline.errors import ArtifactError, HomeBusy, NotReady, unwritable
+from hcf_pipeline.files import DRAFT, file_sha256, fsync, hash_of, inode, replace_text, sealed, unsealed
 
 MANIFEST = "manifest.json"
-DRAFT = ".draft-"
+RECIPES = "recipes"
+CURRENT = "current"
+DYING = ".dying-"
+WORK = ".work-"  # what a step keeps, so that it can go on after a crash
+LOCK = ".lock"
+OWNER = ".lock-owner"
+WAIT_S = 0.5
+TIDY_S = 2.0  # the automation holds the lock for a moment when it tidies up
 
 
 class Markdown(str):
@@ -45,6 +52,34 @@ class Built:
 
     metadata: Metadata
     version: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an asset is made by. Two recipes with the same id give the same content."""
+
+    revision: int  # hand-kept, of the asset's logic
+    settings: Mapping[str, object] = field(
+        default_factory=dict
+    )  # those that the asset reads: "chunks.max_chars" -> 500
+    inputs: Mapping[str, str] = field(default_factory=dict)  # asset -> version
+
+    @property
+    def code_version(self) -> str:
+        return f"{self.revision}+{hash_of(dict(self.settings))[:12]}"
+
+    @property
+    def id(self) -> str:
+        return hash_of({"code": self.code_version, "inputs": dict(self.inputs)})
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A recipe that was followed, the version it gave, and its place among those of its asset (1, 2, …)."""
+
+    recipe: Recipe
+    version: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -76,59 +111,99 @@ class Artifact:
 class Store:
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._verified: dict[Path, float] = {}
 
     def publish(
         self,
         asset: str,
         build: Callable[[Path], Built],
+        recipe: Recipe,
         *,
-        recipe: str,
-        inputs: Mapping[str, str] = MappingProxyType({}),
+        like: Artifact | None = None,
+        may_publish: Callable[[], None] = lambda: None,
     ) -> Artifact:
         """What `build(folder)` wrote, as the current version of the asset.
 
         The version is the one that `build` returns, or the hash of all files. Content that was published before keeps
-        its folder, with the inputs and the metadata of its first making.
+        its folder, with the inputs and the metadata of its first making. Files that are hard links to those of `like`,
+        an intact version, are not read again. `may_publish` is asked once all is written, and raises where the caller
+        has lost its right to publish.
         """
         parent = self.home / asset
         parent.mkdir(parents=True, exist_ok=True)
-        draft = parent / f"{DRAFT}{os.getpid()}-{recipe}"
+        draft = parent / f"{DRAFT}{os.getpid()}-{recipe.id}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         try:
             built = build(draft)
-            files = {p.relative_to(draft).as_posix(): file_sha256(p) for p in sorted(draft.rglob("*")) if p.is_file()}
+            known = _digests_by_inode(like) if like else {}
+            files: dict[str, str] = {}
+            written: list[Path] = [draft]
+            for path in sorted(draft.rglob("*")):
+                if path.is_dir():
+                    written.append(path)
+                elif digest := known.get(inode(path)):
+                    files[path.relative_to(draft).as_posix()] = digest
+                else:
+                    files[path.relative_to(draft).as_posix()] = file_sha256(path)
+                    written.append(path)
             version = built.version or hash_of(files)
+            may_publish()
             if self._intact(asset, version):
                 shutil.rmtree(draft)
             else:
-                shutil.rmtree(parent / version, ignore_errors=True)
-                manifest = {"files": files, "inputs": dict(inputs), "metadata": _encode(built.metadata)}
-                _write_json(draft / MANIFEST, manifest)
-                _fsync_tree(draft)
+                if (parent / version).exists():  # damaged
+                    self.remove(parent / version)
+                manifest = {"files": files, "inputs": dict(recipe.inputs), "metadata": _encode(built.metadata)}
+                (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
+                for path in (draft / MANIFEST, *reversed(written)):  # folders after what is in them
+                    fsync(path)
                 draft.rename(parent / version)
-                _fsync(parent)
+                fsync(parent)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        return self.promote(asset, version, recipe=recipe)
+        return self.promote(asset, version, recipe)
 
-    def promote(self, asset: str, version: str, *, recipe: str | None = None) -> Artifact:
-        """Makes a version that is there the current one."""
+    def promote(self, asset: str, version: str, recipe: Recipe | None = None) -> Artifact:
+        """Makes a version that is there the current one; with `recipe` it is what that recipe gives from now on."""
         artifact = self.open(asset, version)
         if recipe is not None:
-            recipes = self.home / asset / "recipes"
-            recipes.mkdir(exist_ok=True)
-            _replace_text(recipes / recipe, version)
-        _replace_text(self.home / asset / "current", version)
+            self.record(asset, version, recipe)
+        replace_text(self.home / asset / CURRENT, version)
         return artifact
+
+    def record(self, asset: str, version: str, recipe: Recipe) -> None:
+        """Notes that the recipe, the last one followed, gave this version."""
+        recipes = self.home / asset / RECIPES
+        recipes.mkdir(exist_ok=True)
+        number = max((followed.number for followed in self.followed(asset)), default=0) + 1
+        written = {"revision": recipe.revision, "settings": dict(recipe.settings), "inputs": dict(recipe.inputs)}
+        replace_text(recipes / f"{recipe.id}.json", sealed(written | {"version": version, "number": number}))
+
+    def followed(self, asset: str) -> list[Followed]:
+        """The recipes that were followed, the last one first."""
+        found = [self._followed(file) for file in (self.home / asset / RECIPES).glob("[!.]*.json")]
+        return sorted((f for f in found if f), key=lambda followed: -followed.number)
+
+    def follow(self, asset: str, recipe: str) -> Followed | None:
+        """The recipe of that id, if it was followed before."""
+        return self._followed(self.home / asset / RECIPES / f"{recipe}.json")
+
+    def _followed(self, file: Path) -> Followed | None:
+        try:
+            raw = unsealed(file.read_text(encoding="utf-8"))
+            recipe = Recipe(int(raw["revision"]), dict(raw["settings"]), dict(raw["inputs"]))
+            return Followed(recipe, str(raw["version"]), int(raw["number"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # lost or damaged: the recipe is followed once more
 
     def open(self, asset: str, version: str) -> Artifact:
         """Raises NotReady when that version is not there, ArtifactError when its manifest is unreadable."""
         path = self.home / asset / version
         manifest = path / MANIFEST
         try:
-            written = json.loads(manifest.read_text(encoding="utf-8"))
+            written = unsealed(manifest.read_text(encoding="utf-8"))
             files, inputs, metadata = dict(written["files"]), dict(written["inputs"]), _decode(written["metadata"])
         except FileNotFoundError:
             raise NotReady(
@@ -141,47 +216,115 @@ class Store:
         return Artifact(asset, version, path, files, inputs, metadata, size, manifest.stat().st_mtime)
 
     def current(self, asset: str) -> Artifact | None:
-        """The version published last, or None."""
+        """The version published last or rolled back to; None before the first, and where the pointer is damaged."""
         try:
-            version = (self.home / asset / "current").read_text(encoding="utf-8").strip()
+            version = (self.home / asset / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return None
         return self.open(asset, version) if (self.home / asset / version / MANIFEST).is_file() else None
 
-    def find(self, asset: str, recipe: str) -> Artifact | None:
-        """The intact version that this recipe gave before, or None."""
+    def readable(self, asset: str) -> Artifact | None:
+        """As `current`, and None too where its manifest is damaged."""
         try:
-            version = (self.home / asset / "recipes" / recipe).read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
+            return self.current(asset)
+        except ArtifactError:
             return None
-        return self.open(asset, version) if self._intact(asset, version) else None
 
-    def clear_leftovers(self) -> None:
-        """Removes what processes left half-written that are no longer there."""
-        for draft in [*self.home.glob(f"*/{DRAFT}*"), *self.home.glob(f"*/recipes/{DRAFT}*")]:
-            writer = draft.name.removeprefix(DRAFT).partition("-")[0]
-            if not (writer.isdecimal() and psutil.pid_exists(int(writer))):
-                shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
+    def find(self, asset: str, recipe: Recipe) -> Artifact | None:
+        """The intact version that this recipe gave before, or None."""
+        followed = self.follow(asset, recipe.id)
+        return self.open(asset, followed.version) if followed and self._intact(asset, followed.version) else None
+
+    def versions(self, asset: str) -> list[str]:
+        """Every version that is there, in no order."""
+        return [file.parent.name for file in (self.home / asset).glob(f"[!.]*/{MANIFEST}")]
+
+    def assets(self) -> list[str]:
+        """The assets that have anything published."""
+        return sorted(file.parent.name for file in self.home.glob(f"[!.]*/{CURRENT}"))
+
+    def leftovers(self) -> list[Path]:
+        """What processes left half-written that are no longer there."""
+        names = (f"{DRAFT}*", f"*/{DRAFT}*", f"*/{RECIPES}/{DRAFT}*", f"*/{DYING}*")
+        found = [path for name in names for path in self.home.glob(name)]
+        return [path for path in found if not _alive(path.name.split("-")[1])]
+
+    def remove(self, path: Path) -> None:
+        """Removes a version or a leftover. It loses its name first: no half-removed version is taken for a whole one."""
+        if path.is_dir():
+            dying = path.with_name(f"{DYING}{os.getpid()}-{path.name.lstrip('.')}")
+            path.rename(dying)
+            shutil.rmtree(dying, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Held by the one process that writes to this home; raises HomeBusy with its owner."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        owner = self.home / ".lock-owner"
-        lock = FileLock(self.home / ".lock")
+        """Held by the one command that refreshes or tidies this home; raises HomeBusy with its owner."""
+        lock = FileLock(self.home / LOCK)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            pid = owner.read_text(encoding="utf-8") if owner.is_file() else "?"
+            self.home.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=TIDY_S)
+        except OSError as error:
+            if not isinstance(error, Timeout):
+                raise unwritable(self.home, error) from error
+            pid = self.owner() or "?"
             raise HomeBusy(
                 zh=f"进程 {pid} 正在更新 {self.home}；请等它结束后再运行。",
                 en=f"Process {pid} is refreshing {self.home}; run this again when it has ended.",
             ) from None
         try:
-            owner.write_text(str(os.getpid()), encoding="utf-8")
+            (self.home / OWNER).write_text(str(os.getpid()), encoding="utf-8")
             yield
         finally:
+            with suppress(OSError):
+                (self.home / OWNER).unlink()
             lock.release()
+
+    def owner(self) -> int | None:
+        """The process that holds `lock`, if any; 0 where it didn't say."""
+        lock = FileLock(self.home / LOCK)
+        try:
+            if self.home.is_dir():
+                lock.acquire(timeout=0)
+                lock.release()
+            return None
+        except Timeout:
+            with suppress(FileNotFoundError, ValueError):
+                return int((self.home / OWNER).read_text(encoding="utf-8", errors="replace"))
+            return 0
+
+    @contextmanager
+    def making(self, asset: str, owner: str, given_up: Callable[[str], bool]) -> Iterator[None]:
+        """Held while one asset is made, by one process at a time; `owner` (a run) is told to those who wait.
+
+        Waits for the owner before, unless `given_up(its name)` says that it was ended: then it may live on, as an
+        orphan, but has no right to publish any more.
+        """
+        folder = self.home / asset
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, thread_local=False)
+        while True:
+            try:
+                lock.acquire(timeout=WAIT_S)
+                break
+            except Timeout:
+                with suppress(FileNotFoundError):
+                    if given_up((folder / OWNER).read_text(encoding="utf-8")):
+                        break
+        try:
+            replace_text(folder / OWNER, owner)
+            yield
+        finally:
+            if lock.is_locked:
+                lock.release()
+
+    def verify(self, artifact: Artifact, max_age_s: float = 0) -> None:
+        """As `Artifact.verify`; what was found whole at most `max_age_s` seconds ago is not read again."""
+        if time.monotonic() - self._verified.get(artifact.path, -1e9) >= max_age_s:
+            self._verified.pop(artifact.path, None)
+            artifact.verify()
+            self._verified[artifact.path] = time.monotonic()
 
     def _intact(self, asset: str, version: str) -> bool:
         try:
@@ -189,21 +332,6 @@ class Store:
         except (NotReady, ArtifactError):
             return False
         return True
-
-
-def recipe_of(code_version: str, inputs: Mapping[str, str]) -> str:
-    """Names what an asset is made by: its code version and the versions of its inputs."""
-    return hash_of({"code": code_version, "inputs": dict(inputs)})
-
-
-def hash_of(value: object) -> str:
-    """20 hex digits of the sha256 of a value's canonical JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:20]
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(asset: str, version: str, file: Path) -> ArtifactError:
@@ -227,31 +355,9 @@ def _decode(written: Mapping[str, object]) -> Metadata:
     return decoded
 
 
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+def _digests_by_inode(artifact: Artifact) -> dict[tuple[int, int], str]:
+    return {inode(artifact.path / name): digest for name, digest in artifact.files.items()}
 
 
-def _replace_text(path: Path, text: str) -> None:
-    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    _fsync(path.parent)
-
-
-def _fsync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _fsync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        _fsync(path)
-    _fsync(folder)
+def _alive(pid: str) -> bool:
+    return pid.isdecimal() and bool(psutil.pid_exists(int(pid)))

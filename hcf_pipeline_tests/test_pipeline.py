@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hcf_pipeline.chat.engine import engine_for
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline_tests.conftest import MADE, SAMPLE, Finished, Project
@@ -118,6 +120,7 @@ def test_the_adapter_is_a_standard_one_that_peft_loads(finished: Finished) -> No
     assert loaded.peft_config["default"].r == 2
 
 
+@pytest.mark.slow
 def test_a_changed_rank_trains_and_releases_and_nothing_else(project: Project) -> None:
     why: dict[str, Any] = {a["name"]: a for a in project.json("status", HCF_LORA__R="3")["assets"]}
     assert why["lora_adapter"]["state"] == "stale" and why["lora_adapter"]["why"]
@@ -130,7 +133,7 @@ def test_a_new_broadcast_is_cited_and_the_fitted_models_keep_their_version(proje
     (project.corpus / "2024年06月" / "2024-07-02.md").write_text(text, encoding="utf-8")
     stale = {a["name"]: a for a in project.json("status", "--lang", "en")["assets"]}["turn_table"]
     assert stale["state"] == "stale" and "2024-07-02.md" in stale["why"][0]
-    done = project.hcf("refresh", "--json", HF_TOKEN=TOKEN, FUCHENFENG_TOKEN=TOKEN)
+    done = project.hcf("refresh", "--no-train", "--json", HF_TOKEN=TOKEN, FUCHENFENG_TOKEN=TOKEN)
     ran = json.loads(done.stdout)["ran"]
     assert {"turn_table", "chunk_table", "faiss_index", "release"} <= set(ran)
     assert TOKEN not in done.stdout + done.stderr
@@ -142,6 +145,7 @@ def test_a_new_broadcast_is_cited_and_the_fitted_models_keep_their_version(proje
     assert answer["citations"][0]["date"] == "2024-07-02" and "四十七块" in answer["quotes"][0]["text"]
 
 
+@pytest.mark.slow
 def test_a_refit_that_someone_asks_for_builds_both_models_anew(project: Project) -> None:
     ran = project.json("refresh", "--refit")["ran"]
     assert {"base_model", "encoder_model"} <= set(ran)
@@ -149,7 +153,7 @@ def test_a_refit_that_someone_asks_for_builds_both_models_anew(project: Project)
 
 def test_quarantined_files_show_in_status(project: Project) -> None:
     (project.corpus / "坏.md").write_bytes("江照野：好".encode() + b"\xff")
-    assert project.json("refresh")["release"]
+    assert project.json("refresh", "--no-train")["release"]
     refused = project.json("status")["quarantined"]
     assert refused == [{"file": "坏.md", "reason": "not UTF-8", "byte": len("江照野：好".encode())}]
 

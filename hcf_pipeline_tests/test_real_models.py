@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,14 @@ def bert(tmp_path: Path) -> dict[str, bytes]:
     return files_of(tmp_path / "bert")
 
 
+def mended_soon(hub: FakeHub) -> None:
+    """A second after it was first asked it answers as it should."""
+    while not hub.asked:
+        time.sleep(0.05)
+    time.sleep(1)
+    hub.status = None
+
+
 def test_models_of_a_hub_are_fetched_pinned_trained_and_served_offline_afterwards(
     finished: Finished, bert: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -57,7 +67,10 @@ def test_models_of_a_hub_are_fetched_pinned_trained_and_served_offline_afterward
         served = hub.add("someone/tiny-qwen2", qwen)
         hub.add("someone/tiny-bert", bert)
         online = hub.environment(tmp_path / "user")
+        hub.status = 503  # at first it is overloaded: the step is tried again by itself
+        threading.Thread(target=mended_soon, args=(hub,), daemon=True).start()
         ran = project.json("refresh", "--profile", "hub", **online, HF_HUB_OFFLINE="0")["ran"]
+        assert hub.status is None
         assert {"base_model", "encoder_model", "lora_adapter", "release"} <= set(ran)
         assert project.json("refresh", "--profile", "hub", **online, HF_HUB_OFFLINE="0")["ran"] == []
     assets = {asset["name"]: asset for asset in project.json("status", "--profile", "hub")["assets"]}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.errors import SettingsError
-from hcf_pipeline.settings import LoraSettings, Sections, Settings, fingerprint
+from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.settings_file import PROFILES, load_settings
 from hcf_pipeline.settings_reference import reference
 
@@ -98,10 +98,20 @@ def test_no_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
         load_settings(tmp_path / "hcf.toml", environ={})
 
 
-def test_a_fingerprint_follows_the_fields_that_are_named_and_no_others() -> None:
-    one, other = LoraSettings(r=4), LoraSettings(r=8)
-    assert fingerprint(one) != fingerprint(other)
-    assert fingerprint(one, "alpha") == fingerprint(other, "alpha")
+def test_what_an_asset_reads_is_named_by_section_or_by_key_and_nothing_else_is_in_it(tmp_path: Path) -> None:
+    settings = load(tmp_path, "[chunks]\nmax_chars = 300\n[corpus]\npath = 'here'\n")
+    assert settings.reads("chunks.max_chars", "corpus.path") == {"chunks.max_chars": 300, "corpus.path": "here"}
+    assert settings.reads("chunks") == {f"chunks.{k}": v for k, v in settings.sections.chunks.model_dump().items()}
+    with pytest.raises(KeyError):
+        settings.reads("chunks.no_such_key")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("cron", "every day"), ("cron", ""), ("train_cron", "1 2 3"), ("timezone", "Mars/Olympus")]
+)
+def test_a_schedule_that_cannot_be_is_refused_with_its_line(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"hcf\.toml:2: \[refresh\] {key}"):
+        load(tmp_path, f'[refresh]\n{key} = "{value}"\n')
 
 
 def test_the_home_is_the_options_then_the_environments_then_the_files(tmp_path: Path) -> None:

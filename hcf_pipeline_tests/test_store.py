@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.errors import ArtifactError, HomeBusy, NotReady
-from hcf_pipeline.store import Artifact, Built, Markdown, Store, recipe_of
+from hcf_pipeline.files import link_or_copy
+from hcf_pipeline.store import Artifact, Built, Markdown, Recipe, Store
 
 
 @pytest.fixture
@@ -17,17 +18,21 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "home")
 
 
-def publish(store: Store, text: str, recipe: str = "r1", inputs: dict[str, str] | None = None) -> Artifact:
+def recipe(name: str, **inputs: str) -> Recipe:
+    return Recipe(1, {"thing.name": name}, inputs)
+
+
+def publish(store: Store, text: str, name: str = "r1", **inputs: str) -> Artifact:
     def build(folder: Path) -> Built:
         (folder / "inner").mkdir()
         (folder / "inner" / "text").write_text(text, encoding="utf-8")
         return Built({"rows": len(text), "table": Markdown("| a |")})
 
-    return store.publish("thing", build, recipe=recipe, inputs=inputs or {})
+    return store.publish("thing", build, recipe(name, **inputs))
 
 
 def test_what_was_published_is_current_and_keeps_its_metadata_and_inputs(store: Store) -> None:
-    made = publish(store, "one", inputs={"source": "v0"})
+    made = publish(store, "one", source="v0")
     current = store.current("thing")
     assert current == made and current is not None
     assert current.file("inner/text").read_text(encoding="utf-8") == "one"
@@ -44,9 +49,15 @@ def test_the_same_content_has_the_same_version_and_another_content_another(store
 def test_a_recipe_finds_what_it_gave_before(store: Store) -> None:
     made = publish(store, "one", "r1")
     publish(store, "two", "r2")
-    assert store.find("thing", "r1") == made
-    assert store.find("thing", "r9") is None
-    assert recipe_of("1", {"a": "x"}) != recipe_of("1", {"a": "y"}) != recipe_of("2", {"a": "y"})
+    assert store.find("thing", recipe("r1")) == made
+    assert store.find("thing", recipe("r9")) is None
+    assert [(f.recipe, f.number) for f in store.followed("thing")] == [(recipe("r2"), 2), (recipe("r1"), 1)]
+
+
+def test_a_recipe_is_another_one_when_code_settings_or_inputs_are(store: Store) -> None:
+    recipes = [Recipe(1), Recipe(2), Recipe(1, {"a.b": 1}), Recipe(1, {"a.b": 2}), Recipe(1, {}, {"x": "v1"})]
+    assert len({one.id for one in recipes}) == 5
+    assert len({one.code_version for one in recipes}) == 4  # inputs are no code
 
 
 def test_a_damaged_version_is_refused_not_found_by_its_recipe_and_healed_by_a_rebuild(store: Store) -> None:
@@ -54,7 +65,7 @@ def test_a_damaged_version_is_refused_not_found_by_its_recipe_and_healed_by_a_re
     (made.path / "inner" / "text").write_text("0ne", encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"damaged .*inner/text"):
         made.verify()
-    assert store.find("thing", "r1") is None
+    assert store.find("thing", recipe("r1")) is None
     publish(store, "one").verify()
 
 
@@ -66,24 +77,25 @@ def test_a_build_that_fails_leaves_the_old_version_current_and_no_leftovers(stor
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        store.publish("thing", build, recipe="r2")
+        store.publish("thing", build, recipe("r2"))
     assert store.current("thing") == made
     assert sorted(p.name for p in (store.home / "thing").iterdir()) == sorted([made.version, "current", "recipes"])
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_and_a_living_ones_is_not(store: Store) -> None:
     made = publish(store, "one")
-    code = "import sys, pathlib, os, signal; from hcf_pipeline.store import Store\n"
-    code += "Store(pathlib.Path(sys.argv[1])).publish('thing', lambda folder: os.kill(os.getpid(), signal.SIGKILL), recipe='r2')"
+    code = "import sys, pathlib, os, signal; from hcf_pipeline.store import Recipe, Store\n"
+    code += "Store(pathlib.Path(sys.argv[1])).publish('thing', lambda folder: os.kill(os.getpid(), signal.SIGKILL), Recipe(2))"
     subprocess.run([sys.executable, "-c", code, str(store.home)], check=False)
     assert len(list((store.home / "thing").glob(".draft-*"))) == 1
 
     def build(folder: Path) -> Built:
-        store.clear_leftovers()
-        assert list((store.home / "thing").glob(".draft-*")) == [folder]
+        for leftover in store.leftovers():
+            store.remove(leftover)
+        assert list((store.home / "thing").glob(".d*-*")) == [folder]
         return Built({}, "v2")
 
-    store.publish("thing", build, recipe="r3")
+    store.publish("thing", build, recipe("r3"))
     assert store.open("thing", made.version) == made
 
 
@@ -94,7 +106,7 @@ def test_a_version_that_is_gone_says_how_to_get_it_back(store: Store) -> None:
 
 
 def test_one_process_writes_and_the_other_is_told_who(store: Store, tmp_path: Path) -> None:
-    code = "import sys, pathlib; from hcf_pipeline.store import Store\n"
+    code = "import sys, pathlib; from hcf_pipeline.store import Recipe, Store\n"
     code += "with Store(pathlib.Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(store.home)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
@@ -104,3 +116,63 @@ def test_one_process_writes_and_the_other_is_told_who(store: Store, tmp_path: Pa
         other.kill()
     with store.lock():  # the lock of a dead process is no lock
         pass
+
+
+def test_a_linked_file_is_shared_between_versions_and_goes_with_the_last_of_them(store: Store) -> None:
+    first = publish(store, "one")
+
+    def build(folder: Path) -> Built:
+        (folder / "inner").mkdir()
+        link_or_copy(first.file("inner/text"), folder / "inner" / "text")
+        (folder / "more").write_text("two", encoding="utf-8")
+        return Built({})
+
+    second = store.publish("thing", build, recipe("r2"), like=first)
+    assert second.files["inner/text"] == first.files["inner/text"]
+    assert second.file("inner/text").stat().st_ino == first.file("inner/text").stat().st_ino
+    store.remove(first.path)
+    second.verify()
+
+
+def test_what_is_made_under_a_lost_right_is_not_published(store: Store) -> None:
+    made = publish(store, "one")
+
+    def refuse() -> None:
+        raise HomeBusy(zh="已被终止", en="ended meanwhile")
+
+    with pytest.raises(HomeBusy, match="ended"):
+        store.publish("thing", lambda folder: Built({}, "v2"), recipe("r2"), may_publish=refuse)
+    assert store.current("thing") == made and store.versions("thing") == [made.version]
+
+
+def test_one_process_makes_an_asset_and_the_next_waits_for_it_or_passes_an_orphan(store: Store) -> None:
+    code = "import sys, pathlib; from hcf_pipeline.store import Store\n"
+    code += (
+        "with Store(pathlib.Path(sys.argv[1])).making('thing', 'run-1', lambda _: False): print('held', flush=True); "
+    )
+    code += "sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(store.home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        asked: list[str] = []
+
+        def given_up(owner: str) -> bool:
+            asked.append(owner)
+            if len(asked) == 2:
+                other.kill()
+            return False
+
+        with store.making("thing", "run-2", given_up):  # waits until the other one is gone
+            assert asked[:2] == ["run-1", "run-1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as orphan:
+        assert orphan.stdout is not None and orphan.stdout.readline() == "held\n"
+        with store.making("thing", "run-3", lambda owner: True):
+            assert orphan.poll() is None
+        orphan.kill()
+
+
+def test_a_damaged_recipe_file_is_as_good_as_none(store: Store) -> None:
+    publish(store, "one")
+    next((store.home / "thing" / "recipes").iterdir()).write_text("{", encoding="utf-8")
+    assert store.find("thing", recipe("r1")) is None
+    assert publish(store, "one").version

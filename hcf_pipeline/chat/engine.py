@@ -48,7 +48,8 @@ class Engine:
         from hcf_pipeline.rag.encoder import load_encoder
 
         encoder = load_encoder(model_folder(self._open("encoder")), "cpu", self._settings.sections.encoder)
-        return Retriever.open(self._open("index").path, encoder, self._settings.sections.retrieval)
+        index = self._open("index").path
+        return Retriever.open(index, encoder, self._settings.sections.retrieval, verified=True)
 
     @cached_property
     def generator(self) -> Generator:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.chat.prompt import END_OF_TEXT, IM_END, IM_START, Message
+from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import ChatSettings, Sections
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Generator:
 
 def load_generator(base: Path, adapter: Path, sections: Sections) -> Generator:
     """Base and adapter, merged where the weights aren't quantized: an unmerged adapter costs a quarter of the speed."""
+    quiet_libraries()
     from peft import PeftModel
 
     from hcf_pipeline.sft.base_model import load_base, load_tokenizer

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hcf_pipeline.errors import ArtifactError, NotReady
-from hcf_pipeline.store import Artifact, Store, hash_of
+from hcf_pipeline.files import hash_of
+from hcf_pipeline.store import Artifact, Store
 
 RELEASE = "release"
 POINTER = "release.json"
@@ -47,6 +48,10 @@ class Release:
     def id(self) -> str:
         return hash_of(asdict(self))
 
+    @property
+    def pinned(self) -> tuple[Pinned, ...]:
+        return (self.adapter, self.base, self.index, self.encoder, self.turns)
+
     def save(self, folder: Path) -> None:
         text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
         (folder / POINTER).write_text(text, encoding="utf-8")
@@ -73,6 +78,81 @@ def current_release(store: Store) -> Release:
             en=f"Nothing is released in {store.home} yet; run hcf refresh (or hcf demo) first.",
         )
     return Release.load(artifact.file(POINTER))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A release that is still there."""
+
+    id: str
+    made: float  # seconds since 1970
+    serves: bool
+    release: Release
+
+
+def releases(store: Store) -> list[Listed]:
+    """The releases that can serve, the newest first. Unreadable ones are passed over."""
+    serving = store.readable(RELEASE)
+    found: list[Listed] = []
+    for version in dict.fromkeys(followed.version for followed in store.followed(RELEASE)):
+        try:
+            artifact = store.open(RELEASE, version)
+            release = Release.load(artifact.file(POINTER))
+        except (ArtifactError, NotReady):
+            continue
+        found.append(Listed(version, artifact.created, serving is not None and serving.version == version, release))
+    return found
+
+
+def find_release(store: Store, beginning: str) -> Listed:
+    """The release whose id begins so. Raises NotReady where there is none, or more than one."""
+    found = [listed for listed in releases(store) if listed.id.startswith(beginning)]
+    if len(found) != 1:
+        many = bool(found)
+        raise NotReady(
+            zh=f"以 {beginning} 开头的发布{'不止一个' if many else '没有'}；hcf release list 列出现有的发布。",
+            en=f"There is {'more than one' if many else 'no'} release that begins with {beginning}; see hcf release list.",
+        )
+    return found[0]
+
+
+def roll_back(store: Store, beginning: str | None = None) -> Listed:
+    """Lets an earlier release serve (default: the one made before that which serves); all that it pins is verified first.
+
+    It serves until another release is published. The caller holds the home's lock.
+    """
+    listed = find_release(store, beginning) if beginning else _one_before(store)
+    for pinned in listed.release.pinned:
+        unpin(store, pinned)
+    store.promote(RELEASE, listed.id)
+    return listed
+
+
+def _one_before(store: Store) -> Listed:
+    found = releases(store)
+    older = found[next((n for n, listed in enumerate(found) if listed.serves), -1) + 1 :]
+    if not older:
+        raise NotReady(
+            zh="没有更早的发布可以回退；hcf release list 列出现有的发布。",
+            en="There is no earlier release to go back to; see hcf release list.",
+        )
+    return older[0]
+
+
+def pinned_by(artifact: Artifact) -> tuple[Pinned, ...]:
+    """What a release artifact pins."""
+    return Release.load(artifact.file(POINTER)).pinned
+
+
+def moved_pins(store: Store, artifact: Artifact) -> list[str]:
+    """What a release pins that is gone, or was built again with other bytes (after damage); nothing is read for it."""
+    moved: list[str] = []
+    for pinned in pinned_by(artifact):
+        try:
+            unpin(store, pinned, verify=False)
+        except (ArtifactError, NotReady):
+            moved.append(pinned.asset)
+    return moved
 
 
 def pin(artifact: Artifact) -> Pinned:

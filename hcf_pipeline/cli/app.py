@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hcf_pipeline.cli.console import Invocation, err, language, show_error
+from hcf_pipeline.disk import disk_trouble
 from hcf_pipeline.errors import HcfError
 
 LANG = language(sys.argv)
@@ -51,6 +52,12 @@ app = typer.Typer(
 )
 corpus_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_t("取得文稿", "Bring a corpus"))
 app.add_typer(corpus_app, name="corpus")
+release_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=_t("查看发布，回退到以前的发布", "Releases, and the way back to one"),
+)
+app.add_typer(release_app, name="release")
 
 Json = Annotated[bool, typer.Option("--json", help=_t("标准输出只有一个 JSON", "one JSON document on stdout"))]
 
@@ -91,10 +98,13 @@ def refresh(
     refit: Annotated[
         bool, typer.Option("--refit", help=_t("重新拟合内置的小模型", "fit the embedded models anew"))
     ] = False,
+    no_train: Annotated[
+        bool, typer.Option("--no-train", help=_t("更新其余一切，但不训练", "all but what belongs to training"))
+    ] = False,
 ) -> None:
     from hcf_pipeline.cli.refresh import run_refresh
 
-    run_refresh(ctx.obj, as_json=as_json, refit=refit)
+    run_refresh(ctx.obj, as_json=as_json, refit=refit, train=not no_train)
 
 
 @app.command(help=_t("每个产物：新的还是过期的，为什么", "Each asset: fresh or stale, and why"))
@@ -171,6 +181,45 @@ def ui(ctx: typer.Context) -> None:
     run_ui(ctx.obj)
 
 
+@app.command(help=_t("清理不再需要的旧产物", "Clear away old artifacts that nothing needs"))
+def gc(
+    ctx: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help=_t("只列出，不删除", "tell what would go, remove nothing"))
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    from hcf_pipeline.cli.gc import run_gc
+
+    run_gc(ctx.obj, dry_run=dry_run, as_json=as_json)
+
+
+@release_app.command("list", help=_t("现有的发布，新的在前", "The releases that are there, newest first"))
+def release_list(ctx: typer.Context, as_json: Json = False) -> None:
+    from hcf_pipeline.cli.release import run_list
+
+    run_list(ctx.obj, as_json=as_json)
+
+
+Beginning = Annotated[str | None, typer.Argument(help=_t("发布编号，可只写开头", "its id, or how it begins"))]
+
+
+@release_app.command("show", help=_t("一个发布由什么组成", "What a release is made of"))
+def release_show(ctx: typer.Context, release: Beginning = None, as_json: Json = False) -> None:
+    from hcf_pipeline.cli.release import run_show
+
+    run_show(ctx.obj, release, as_json=as_json)
+
+
+@release_app.command(
+    "rollback", help=_t("让以前的发布重新服务（默认上一个）", "Let an earlier release serve (default: the one before)")
+)
+def release_rollback(ctx: typer.Context, release: Beginning = None) -> None:
+    from hcf_pipeline.cli.release import run_rollback
+
+    run_rollback(ctx.obj, release)
+
+
 @corpus_app.command(help=_t("把 Git 文稿库克隆或更新到 data/", "Clone or update a Git corpus into data/"))
 def fetch(
     ctx: typer.Context,
@@ -191,6 +240,9 @@ def main() -> None:
         show_error(error, LANG)
         sys.exit(error.exit_code)
     except BaseException as error:
+        if told := disk_trouble(error):
+            show_error(told, LANG)
+            sys.exit(told.exit_code)
         if not _interrupted(error):
             raise
         err.print(_t("中断了；再运行一次，会接着做。", "Interrupted; the next run goes on from here."))

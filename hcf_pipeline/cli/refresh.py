@@ -22,26 +22,32 @@ if TYPE_CHECKING:
 STEP_PROGRESS = re.compile(r"\[(\d+)/(\d+)\] (.*)", re.DOTALL)
 
 
-def run_refresh(call: Invocation, *, as_json: bool, refit: bool) -> None:
+def run_refresh(call: Invocation, *, as_json: bool, refit: bool, train: bool) -> None:
     settings = call.settings()
     with only_json() if as_json else nullcontext():
-        refreshed = refresh_with_bars(settings, call.lang, refit=refit)
+        refreshed = refresh_with_bars(settings, call.lang, refit=refit, train=train)
     if as_json:
         ran = list(refreshed.ran)
-        print_json({"ran": ran, "release": refreshed.release, "seconds": round(refreshed.seconds, 2)})
+        document = {"ran": ran, "waiting": list(refreshed.waiting), "release": refreshed.release}
+        print_json(document | {"seconds": round(refreshed.seconds, 2)})
     elif refreshed.ran:
         n, s = len(refreshed.ran), refreshed.seconds
         out.print(call.say(f"更新了 {n} 个产物，用时 {s:.1f} 秒。", f"{n} assets made in {s:.1f} s."))
         out.print(call.say(f"当前发布：{refreshed.release}", f"Release: {refreshed.release}"))
     else:
-        out.print(call.say("没有过期的产物，什么也没有运行。", "Nothing is stale; nothing ran."))
+        out.print(call.say("没有可更新的产物，什么也没有运行。", "Nothing was to be made; nothing ran."))
+    if refreshed.waiting and not as_json:
+        names = " ".join(refreshed.waiting)
+        out.print(
+            call.say(f"等待训练：{names}（hcf refresh 会训练）", f"Waiting for training: {names} (hcf refresh trains)")
+        )
 
 
-def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False) -> Refreshed:
+def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False, train: bool = True) -> Refreshed:
     from hcf_pipeline.defs.refresh import refresh
 
     with Bars(lang) as bars:
-        return refresh(settings, bars, refit=refit)
+        return refresh(settings, bars, refit=refit, train=train)
 
 
 class Bars:

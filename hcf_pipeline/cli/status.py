@@ -14,11 +14,12 @@ from hcf_pipeline.store import Artifact, Store
 
 
 def run_status(call: Invocation, *, as_json: bool) -> None:
-    from hcf_pipeline.defs.refresh import states
+    from hcf_pipeline.defs.refresh import status
 
     settings = call.settings()
     with only_json():
-        found, release = states(settings)
+        looked = status(settings)
+    found, release = looked.states, looked.release
     store = Store(settings.home)
     turns = _artifact(store, "turn_table", found["turn_table"].version)
     quarantined = TurnReport.load(turns.file(REPORT)).quarantined if turns else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hcf_pipeline.corpus import manifest, tables
+from hcf_pipeline.corpus import tables, walk
 from hcf_pipeline.errors import Lang
 
 STATES = {
@@ -12,10 +12,11 @@ STATES = {
 }
 
 _REFUSALS = {
-    manifest.LINK_OUT: "链接指向文稿目录之外",
-    manifest.LINK_LOOP: "链接成环",
-    manifest.LINK_BROKEN: "链接已断",
-    manifest.UNREADABLE: "读不了",
+    walk.LINK_OUT: "链接指向文稿目录之外",
+    walk.LINK_LOOP: "链接成环",
+    walk.LINK_BROKEN: "链接已断",
+    walk.UNREADABLE: "读不了",
+    walk.NAME_NOT_UTF8: "文件名不是 UTF-8 编码",
     tables.NOT_UTF8: "不是 UTF-8 编码",
     tables.EMPTY: "空文件",
     tables.NO_TURN: "没有一行以已知称呼开头",

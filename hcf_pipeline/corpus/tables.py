@@ -1,6 +1,7 @@
-"""The two tables everything else is made from: turns and pairs, as Parquet, one broadcast at a time.
+"""The two tables everything else is made from: turns and pairs, in parts (see parts.py), one broadcast at a time.
 
-A table's version is the hash of its rows (and of the quarantine list), not of its bytes.
+A table's version is the hash of its rows (and of the quarantine list), not of its bytes. `out` and `previous` are
+folders of artifacts; a table lies in a folder of its own inside.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ import datetime
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict, cast
 
 import pyarrow as pa
 
 from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
 from hcf_pipeline.corpus.pairs import Pair, pair_turns
-from hcf_pipeline.corpus.rows import Rows, read_groups
-from hcf_pipeline.corpus.transcript import Grammar, Side, Transcript, Turn, parse_transcript
-from hcf_pipeline.errors import CorpusError
+from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
+from hcf_pipeline.corpus.transcript import CUT_OFF, Grammar, Side, Transcript, Turn, parse_transcript
+from hcf_pipeline.errors import CorpusError, CorpusMoved
+from hcf_pipeline.files import hash_of
 
-TURNS = "turns.parquet"
-PAIRS = "pairs.parquet"
+TURNS = "turns"
+PAIRS = "pairs"
 REPORT = "report.json"
 
 TOO_LARGE = "larger than"
@@ -54,6 +57,8 @@ PAIR_SCHEMA = pa.schema(
         pa.field("flags", pa.string(), nullable=False),
     ]
 )
+TURN_COLUMNS = TURN_SCHEMA.names[2:]  # the fields of a Turn
+PAIR_COLUMNS = PAIR_SCHEMA.names[2:]  # of a Pair
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,11 @@ class TurnReport:
 def read_transcript(folder: Path, file: CorpusFile, grammar: Grammar) -> Transcript | Refused:
     """One file's turns, or why it is left out.
 
-    Raises CorpusError when the file is no longer the one in the manifest: a table keeps to one snapshot.
+    Raises CorpusMoved when the file is no longer the one in the manifest: a table keeps to one snapshot.
     """
-    limit = grammar.settings.max_file_mb * 1_000_000
-    if file.size > limit:
-        return Refused(file.path, f"{TOO_LARGE} {grammar.settings.max_file_mb} MB", limit)
+    if _too_large(file, grammar):
+        limit = grammar.settings.max_file_mb
+        return Refused(file.path, f"{TOO_LARGE} {limit} MB", limit * 1_000_000)
     try:
         data = (folder / file.path).read_bytes()
     except OSError as error:
@@ -113,89 +118,161 @@ def read_transcript(folder: Path, file: CorpusFile, grammar: Grammar) -> Transcr
 
 
 def write_turn_table(
-    manifest: Manifest, grammar: Grammar, out: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    manifest: Manifest,
+    grammar: Grammar,
+    out: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    previous: Path | None = None,
 ) -> tuple[str, TurnReport]:
-    """Writes TURNS and REPORT into the folder `out`; returns the rows' hash, and the report.
+    """Writes TURNS and REPORT into `out`; returns the hash of rows and report, and the report.
 
-    Raises CorpusError when no file holds a turn: there are never placeholder rows.
+    A file that `previous` knows is not opened. Raises CorpusMoved when one that is new is no longer what the manifest
+    says, CorpusError when no file holds a turn: there are never placeholder rows.
     """
     folder = Path(manifest.folder)
-    quarantined = list(manifest.refused)
-    unknown: Counter[str] = Counter()
+    files = {file.path: file for file in manifest.files}
+    wanted = [Wanted(file.path, grammar.date_of(file.path), _turn_key(file, grammar)) for file in manifest.files]
+
+    def make(one: Wanted) -> Made:
+        return _made(read_transcript(folder, files[one.path], grammar))
+
+    table = write_table(TURN_SCHEMA, wanted, make, out / TURNS, previous and previous / TURNS, progress)
+    report = _report(table.entries, manifest.refused)
+    if not report.n_transcripts:
+        raise _nothing_usable(folder, report.quarantined, grammar)
+    report.save(out / REPORT)
+    return hash_of([table.version, asdict(report)]), report
+
+
+def read_transcripts(
+    turns: Path, paths: Collection[str] | None = None
+) -> Iterator[tuple[str, datetime.date | None, list[Turn]]]:
+    """(path, date, turns) of each transcript of a turn table, in path order; only of `paths`, if given."""
+    for entry, columns in Table(turns).read(TURN_COLUMNS, paths):
+        yield entry.path, entry.date, _turns(columns)
+
+
+def turns_of(table: Table, path: str) -> list[Turn]:
+    """The turns of one transcript of a turn table. Raises KeyError where it has none."""
+    return _turns(table.rows(path, TURN_COLUMNS).columns)
+
+
+def _turns(columns: Sequence[pa.Array]) -> list[Turn]:
+    return [Turn(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+
+
+def write_pair_table(turns: Path, out: Path, previous: Path | None = None) -> tuple[str, int, dict[str, int]]:
+    """Writes PAIRS into `out`; returns the rows' hash, their number, and the pairs of each host label.
+
+    Only transcripts whose turns `previous` doesn't know are read.
+    """
+    source = Table(turns)
+
+    def make(one: Wanted) -> Made:
+        pairs = list(pair_turns(turns_of(source, one.path)))
+        columns = tuple(zip(*pairs, strict=True))
+        return Made(columns, _PairNote(hosts=dict(Counter(pair.host_label for pair in pairs))))
+
+    wanted = [Wanted(entry.path, entry.date, entry.digest) for entry in source.entries if entry.n_rows]
+    table = write_table(PAIR_SCHEMA, wanted, make, out / PAIRS, previous and previous / PAIRS)
     hosts: Counter[str] = Counter()
+    for entry in table.entries:
+        hosts.update(cast(_PairNote, entry.note)["hosts"])
+    return table.version, table.n_rows, dict(hosts.most_common())
+
+
+def read_pairs(
+    pairs: Path, paths: Collection[str] | None = None
+) -> Iterator[tuple[str, datetime.date | None, list[Pair]]]:
+    """(path, date, pairs) of each transcript of a pair table that has any, in path order; only of `paths`, if given."""
+    for entry, columns in Table(pairs).read(PAIR_COLUMNS, paths):
+        yield (
+            entry.path,
+            entry.date,
+            [Pair(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)],
+        )
+
+
+class _TurnNote(TypedDict):
+    """What the report counts of a transcript."""
+
+    n_host_chars: int
+    n_guest_chars: int
+    n_noise_lines: int
+    n_chars_before_first_label: int
+    unknown_labels: dict[str, int]
+    host_labels: dict[str, int]
+
+
+class _RefusedNote(TypedDict):
+    """Why a file has no rows."""
+
+    reason: str
+    byte: int
+
+
+class _PairNote(TypedDict):
+    hosts: dict[str, int]  # pairs of each host label
+
+
+def _turn_key(file: CorpusFile, grammar: Grammar) -> str:
+    """What a file's turns depend on beside the grammar, the same for all files."""
+    marks = [TOO_LARGE] * _too_large(file, grammar) + [CUT_OFF] * grammar.interrupted(file.path)
+    return " ".join([file.sha256, *marks])
+
+
+def _too_large(file: CorpusFile, grammar: Grammar) -> bool:
+    return file.size > grammar.settings.max_file_mb * 1_000_000
+
+
+def _made(parsed: Transcript | Refused) -> Made:
+    if isinstance(parsed, Refused):
+        return Made((), _RefusedNote(reason=parsed.reason, byte=parsed.byte))
+    columns = tuple(zip(*parsed.turns, strict=True))
     chars: Counter[Side] = Counter()
-    dates: list[datetime.date] = []
-    n_transcripts = n_turns = n_noise = n_before = 0
-    with Rows(out / TURNS, TURN_SCHEMA) as rows:
-        for n_done, file in enumerate(manifest.files, 1):
-            parsed = read_transcript(folder, file, grammar)
-            if isinstance(parsed, Refused):
-                quarantined.append(parsed)
-                continue
-            date = grammar.date_of(file.path)
-            no, side, label, text, flags = zip(*parsed.turns, strict=True)
-            rows.add((file.path, date), (no, side, label, text, flags))
-            n_transcripts += 1
-            n_turns += len(parsed.turns)
-            n_noise += parsed.n_noise_lines
-            n_before += parsed.n_chars_before_first_label
-            unknown.update(parsed.unknown_labels)
-            hosts.update(turn.label for turn in parsed.turns if turn.side == "host")
-            for turn_side, turn_text in zip(side, text, strict=True):
-                chars[turn_side] += len(turn_text)
-            if date:
-                dates.append(date)
-            progress(n_done, len(manifest.files))
-    if not n_transcripts:
-        raise _nothing_usable(folder, quarantined, grammar)
-    report = TurnReport(
-        n_transcripts=n_transcripts,
-        n_turns=n_turns,
+    for turn in parsed.turns:
+        chars[turn.side] += len(turn.text)
+    note = _TurnNote(
         n_host_chars=chars["host"],
         n_guest_chars=chars["guest"],
-        n_noise_lines=n_noise,
-        n_chars_before_first_label=n_before,
+        n_noise_lines=parsed.n_noise_lines,
+        n_chars_before_first_label=parsed.n_chars_before_first_label,
+        unknown_labels=dict(parsed.unknown_labels),
+        host_labels=dict(Counter([turn.label for turn in parsed.turns if turn.side == "host"])),
+    )
+    return Made(columns, note)
+
+
+def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
+    """The sums of what is noted of each transcript."""
+    parsed = [entry for entry in entries if entry.n_rows]
+    notes = [cast(_TurnNote, entry.note) for entry in parsed]
+    unknown: Counter[str] = Counter()
+    hosts: Counter[str] = Counter()
+    for note in notes:
+        unknown.update(note["unknown_labels"])
+        hosts.update(note["host_labels"])
+    dates = [entry.date for entry in parsed if entry.date]
+    bad = [(entry.path, cast(_RefusedNote, entry.note)) for entry in entries if not entry.n_rows]
+    quarantined = [*refused, *(Refused(path, note["reason"], note["byte"]) for path, note in bad)]
+    return TurnReport(
+        n_transcripts=len(parsed),
+        n_turns=sum(entry.n_rows for entry in parsed),
+        n_host_chars=sum(note["n_host_chars"] for note in notes),
+        n_guest_chars=sum(note["n_guest_chars"] for note in notes),
+        n_noise_lines=sum(note["n_noise_lines"] for note in notes),
+        n_chars_before_first_label=sum(note["n_chars_before_first_label"] for note in notes),
         unknown_labels=dict(unknown.most_common(50)),
         host_labels=dict(hosts.most_common()),
         first_date=str(min(dates, default="")),
         last_date=str(max(dates, default="")),
-        n_undated=n_transcripts - len(dates),
-        quarantined=sorted(quarantined, key=lambda refused: refused.file),
+        n_undated=len(parsed) - len(dates),
+        quarantined=sorted(quarantined, key=lambda one: one.file),
     )
-    report.save(out / REPORT)
-    rows.digest.update((out / REPORT).read_bytes())
-    return rows.version, report
 
 
-def read_transcripts(turns: Path) -> Iterator[tuple[str, datetime.date | None, list[Turn]]]:
-    """(path, date, turns) of each transcript of a turn table, in the table's order."""
-    for path, date, columns in read_groups(turns, ["turn", "side", "label", "text", "flags"]):
-        yield path, date, [Turn(*row) for row in zip(*columns, strict=True)]
-
-
-def write_pair_table(turns: Path, out: Path) -> tuple[str, int, dict[str, int]]:
-    """Writes PAIRS into the folder `out`; returns the rows' hash, their number, and the pairs of each host label."""
-    hosts: Counter[str] = Counter()
-    with Rows(out / PAIRS, PAIR_SCHEMA) as rows:
-        for path, date, transcript in read_transcripts(turns):
-            pairs = list(pair_turns(transcript))
-            if not pairs:
-                continue
-            no, guest, host, label, first, last, flags = zip(*pairs, strict=True)
-            rows.add((path, date), (no, guest, host, label, first, last, flags))
-            hosts.update(label)
-    return rows.version, rows.n_rows, dict(hosts.most_common())
-
-
-def read_pairs(pairs: Path) -> Iterator[tuple[str, datetime.date | None, list[Pair]]]:
-    """(path, date, pairs) of each transcript of a pair table, in the table's order."""
-    names = ["pair", "guest_text", "host_text", "host_label", "first_turn", "last_turn", "flags"]
-    for path, date, columns in read_groups(pairs, names):
-        yield path, date, [Pair(*row) for row in zip(*columns, strict=True)]
-
-
-def _moved(file: Path) -> CorpusError:
-    return CorpusError(
+def _moved(file: Path) -> CorpusMoved:
+    return CorpusMoved(
         zh=f"{file} 在读取时变动了，本次运行只认开始时的快照；请再运行一次 hcf refresh。",
         en=f"{file} changed while the corpus was being read, and a run keeps to one snapshot; run hcf refresh again.",
     )

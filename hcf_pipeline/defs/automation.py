@@ -1,30 +1,39 @@
-"""Jobs, and what starts them: a schedule and a sensor. Both are off until [refresh] automation, or a switch in the UI."""
+"""Jobs, and what starts them. All is off until [refresh] automation, or a switch in the UI.
+
+new_transcripts   sensor     looks at the corpus folder, and tells Dagster what has come to rest there
+nightly_refresh   schedule   pulls the corpus where it is kept in Git, and looks at it
+keep_up_to_date   sensor     evaluates the assets' conditions: what is stale is made, wave by wave
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._utils.schedules import is_valid_cron_schedule
 
-from hcf_pipeline.defs.corpus.assets import RAW, observation, observe_corpus
+from hcf_pipeline.defs.corpus.look import RAW, look_at_corpus
+from hcf_pipeline.defs.liveness import UNDER_WAY, reap_dead_runs
 from hcf_pipeline.defs.publishing import store_of
-from hcf_pipeline.errors import HcfError
+from hcf_pipeline.defs.tidying import tidy_up
+from hcf_pipeline.errors import HcfError, HomeBusy, SettingsError
 from hcf_pipeline.settings import Settings
+from hcf_pipeline.settings_file import load_settings
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-ACTIVE = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 EVERYTHING = dg.AssetSelection.all(include_sources=True)
-REFRESH = "refresh_what_is_stale"
+LOOK = "look_at_the_corpus_now"
+BY = "hcf/by"
 
 
 def jobs() -> list[UnresolvedAssetJobDefinition]:
     return [
         dg.define_asset_job(
-            REFRESH,
-            selection=dg.AssetSelection.all(),
-            description="The assets that a sensor or the schedule found stale.\n\n更新过期的产物。",
+            LOOK,
+            selection=dg.AssetSelection.assets(RAW),
+            description="Pulls the corpus where it is kept in Git, and looks at it.\n\n拉取并查看文稿。",
         ),
         dg.define_asset_job(
             "rebuild_everything",
@@ -42,59 +51,78 @@ def jobs() -> list[UnresolvedAssetJobDefinition]:
     ]
 
 
-def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, dg.SensorDefinition]:
-    store = store_of(settings)
+def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, list[dg.SensorDefinition]]:
     refresh = settings.sections.refresh
+    _refuse_bad_cron(settings)
 
-    @dg.schedule(
+    nightly_refresh = dg.ScheduleDefinition(
         name="nightly_refresh",
-        job_name=REFRESH,
+        job_name=LOOK,
         cron_schedule=refresh.cron,
         execution_timezone=refresh.timezone,
-        default_status=(dg.DefaultScheduleStatus.RUNNING if refresh.automation else dg.DefaultScheduleStatus.STOPPED),
-        description="Looks at the corpus at a fixed hour and starts what is stale.\n\n定时更新。",
+        default_status=dg.DefaultScheduleStatus.RUNNING if refresh.automation else dg.DefaultScheduleStatus.STOPPED,
+        description="Pulls and looks at the corpus at a fixed hour; keep_up_to_date then makes what is stale.\n\n定时查看文稿。",
     )
-    def nightly_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        if _busy(context.instance):
-            return dg.SkipReason("a refresh is in progress")
-        context.instance.report_runless_asset_event(observation(*observe_corpus(store, settings)))
-        return dg.RunRequest(stale_assets_only=True)
 
     @dg.sensor(
         name="new_transcripts",
-        job_name=REFRESH,
+        target=dg.AssetSelection.assets(RAW),
         minimum_interval_seconds=refresh.watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if refresh.automation else dg.DefaultSensorStatus.STOPPED,
-        description="Looks for new, changed and deleted transcripts, tells Dagster of them, and starts what is stale, wave "
-        "by wave.\n\n发现新文稿。",
+        description="Tells Dagster of new, changed and deleted transcripts, once they hold still between two looks. Fails "
+        "dead runs, and clears away what nobody needs.\n\n发现新文稿。",
     )
     def new_transcripts(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        reap_dead_runs(context.instance)
+        _tidy_up_in_passing(context.instance, settings)
         try:
-            root, metadata = observe_corpus(store, settings)
+            seen = look_at_corpus(settings, context.instance, only_settled=True)
         except HcfError as error:
             return dg.SkipReason(f"{error.zh} {error.en}")
-        events = [observation(root, metadata)] if root != context.cursor else []
-        if _busy(context.instance):
-            return dg.SensorResult(asset_events=events, cursor=root, skip_reason="a refresh is in progress")
-        if events:  # what it makes stale shows at the next look
-            return dg.SensorResult(asset_events=events, cursor=root, skip_reason="the corpus changed")
-        if failed := _failed_on_this_corpus(context.instance):
-            return dg.SensorResult(cursor=root, skip_reason=f"run {failed} failed; mend it, then hcf refresh")
-        return dg.SensorResult(run_requests=[dg.RunRequest(stale_assets_only=True)], cursor=root)
+        if seen.is_news:
+            return dg.SensorResult(asset_events=[seen.observation])
+        return dg.SkipReason(_drift(settings) or "no transcript changed")
 
-    return nightly_refresh, new_transcripts
+    keep_up_to_date = dg.AutomationConditionSensorDefinition(
+        "keep_up_to_date",
+        target=dg.AssetSelection.all(),
+        use_user_code_server=True,  # the condition is ours
+        minimum_interval_seconds=refresh.watch_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING if refresh.automation else dg.DefaultSensorStatus.STOPPED,
+        run_tags={BY: "keep_up_to_date"},
+        description="Starts what is stale, wave by wave; training waits for its schedule or for enough new pairs.\n\n自动更新。",
+    )
+    return nightly_refresh, [new_transcripts, keep_up_to_date]
 
 
-def _busy(instance: dg.DagsterInstance) -> bool:
-    """Whether a run is on its way: `stale_assets_only` has no guard of its own."""
-    return bool(instance.get_run_ids(dg.RunsFilter(statuses=list(ACTIVE)), limit=1))
+def _tidy_up_in_passing(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """What old releases leave goes while nothing is being made."""
+    if not tidy_up(settings, dry_run=True):
+        return
+    try:
+        with store_of(settings).lock():
+            if not instance.get_run_ids(dg.RunsFilter(statuses=list(UNDER_WAY)), limit=1):
+                tidy_up(settings)
+    except HomeBusy:
+        return
 
 
-def _failed_on_this_corpus(instance: dg.DagsterInstance) -> str | None:
-    """The last run, if it failed and the corpus has not moved since: the same inputs would fail the same way."""
-    runs = instance.get_run_records(limit=1)
-    seen = instance.fetch_observations(dg.AssetKey(RAW), limit=1).records
-    if not runs or runs[0].dagster_run.status != dg.DagsterRunStatus.FAILURE:
+def _drift(settings: Settings) -> str | None:
+    """Settings that changed since these definitions were loaded: run workers read the new ones, Dagster shows the old."""
+    try:
+        now = load_settings(settings.config, profile=settings.sections.profile, home=settings.home)
+    except HcfError as error:
+        return f"{error.zh} {error.en}"
+    if now.sections == settings.sections:
         return None
-    moved_since = seen and seen[0].timestamp > runs[0].create_timestamp.timestamp()
-    return None if moved_since else str(runs[0].dagster_run.run_id[:8])
+    return "hcf.toml 变了，请在界面里点 Reload definitions。hcf.toml changed: press Reload definitions."
+
+
+def _refuse_bad_cron(settings: Settings) -> None:
+    refresh = settings.sections.refresh
+    for key, cron in (("cron", refresh.cron), ("train_cron", refresh.train_cron)):
+        if cron and not is_valid_cron_schedule(cron):
+            raise SettingsError(
+                zh=f'[refresh] {key} = {cron!r} 不是有效的 cron 表达式；例如 "0 4 * * *"。',
+                en=f'[refresh] {key} = {cron!r} is no valid cron expression; such as "0 4 * * *".',
+            )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from hcf_pipeline.defs.automation import automation, jobs
+from hcf_pipeline.defs.checks import checks
+from hcf_pipeline.defs.condition import WhenStale
 from hcf_pipeline.defs.corpus.assets import corpus_assets
+from hcf_pipeline.defs.corpus.look import RAW
 from hcf_pipeline.defs.rag.assets import rag_assets
 from hcf_pipeline.defs.release.assets import release_assets
 from hcf_pipeline.defs.resources import ChatModel
@@ -20,12 +23,18 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         *rag_assets(settings),
         *release_assets(settings),
     ]
-    schedule, sensor = automation(settings)
+    schedule, sensors = automation(settings)
+    condition = WhenStale(settings)
+    automated = dg.map_asset_specs(
+        lambda spec: spec if spec.key == dg.AssetKey(RAW) else spec.replace_attributes(automation_condition=condition),
+        assets,
+    )
     return dg.Definitions(
-        assets=dg.with_source_code_references(assets),
+        assets=dg.with_source_code_references(automated),
+        asset_checks=checks(settings),
         jobs=jobs(),
         schedules=[schedule],
-        sensors=[sensor],
+        sensors=sensors,
         executor=dg.in_process_executor,
         resources={
             "chat_model": ChatModel(

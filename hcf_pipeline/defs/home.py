@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from hcf_pipeline.errors import HcfError, UserError
+from hcf_pipeline.errors import unwritable
+from hcf_pipeline.files import DRAFT
 from hcf_pipeline.settings import Settings
 
 HEADER = "# Written by hcf. Delete this line to keep changes of your own."
@@ -23,6 +25,11 @@ concurrency:
     granularity: op
   runs:
     max_concurrent_runs: 4
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: 1
 run_monitoring:
   enabled: true
   max_runtime_seconds: {max_runtime_s}
@@ -51,9 +58,13 @@ def prepare_home(settings: Settings) -> Path:
     file = settings.home / "dagster.yaml"
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
+        if not os.access(settings.home, os.W_OK):  # SQLite would say that it cannot open its file
+            read_only = os.name != "nt" and os.statvfs(settings.home).f_flag & os.ST_RDONLY
+            code = errno.EROFS if read_only else errno.EACCES
+            raise OSError(code, os.strerror(code))
         written = file.read_text(encoding="utf-8") if file.is_file() else None
         if written is None or (written.startswith(HEADER) and written != text):
-            draft = file.with_name(f".{file.name}-{os.getpid()}")
+            draft = file.with_name(f"{DRAFT}{os.getpid()}-{file.name}")
             draft.write_text(text, encoding="utf-8")
             draft.replace(file)
     except OSError as error:
@@ -68,10 +79,3 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     os.environ["DAGSTER_HOME"] = str(home)  # a training process finds the same storage
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
-
-
-def unwritable(home: Path, error: OSError) -> HcfError:
-    return UserError(
-        zh=f"不能写入 {home}（{error.strerror}）；请换一个目录：--home 或 HCF_HOME。",
-        en=f"Cannot write to {home} ({error.strerror}); choose another folder with --home or HCF_HOME.",
-    )

@@ -14,12 +14,13 @@ import dagster as dg
 
 from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
 from hcf_pipeline.corpus.tables import PAIRS
-from hcf_pipeline.defs.publishing import Step, code_version
+from hcf_pipeline.defs.publishing import Step
+from hcf_pipeline.files import hash_of
 from hcf_pipeline.models import BUILT_HERE, FOLDER, ModelSource
-from hcf_pipeline.settings import EMBEDDED, BaseSettings, EncoderSettings, Settings, fingerprint
+from hcf_pipeline.settings import EMBEDDED, BaseSettings, EncoderSettings, Settings
 from hcf_pipeline.sft.samples import transcript_dates
 from hcf_pipeline.sft.split import held_out_transcripts
-from hcf_pipeline.store import Artifact, Built, Metadata
+from hcf_pipeline.store import Artifact, Built, Metadata, Recipe
 
 Kind = Literal["language model", "encoder"]
 Fit = Callable[[Path, Collection[str], Path], Metadata]  # pairs, transcripts left out, folder to write
@@ -29,13 +30,21 @@ def model_deps(wanted: BaseSettings | EncoderSettings) -> list[str]:
     return ["parsed_pairs"] if wanted.model == EMBEDDED else []
 
 
-def model_code_version(settings: Settings, wanted: BaseSettings | EncoderSettings, *fitted_by: str) -> str:
-    """`fitted_by` names the settings that a fitted model depends on."""
-    if wanted.model != EMBEDDED:
-        return code_version(1, fingerprint(wanted, "model", "revision"))
-    return code_version(
-        1, fingerprint(wanted, "model", "seed", *fitted_by), fingerprint(settings.sections.sft, "held_out_share")
-    )
+def model_recipe(settings: Settings, section: Literal["base", "encoder"], *fitted_by: str) -> Recipe:
+    """`fitted_by` names the settings of the section that a fitted model depends on."""
+    wanted: BaseSettings | EncoderSettings = getattr(settings.sections, section)
+    if wanted.model == EMBEDDED:
+        reads = [f"{section}.{name}" for name in ("model", "seed", *fitted_by)]
+        return Recipe(2, settings.reads(*reads, "sft.held_out_share"))
+    own = settings.root / wanted.model
+    files = {f"files of {wanted.model}": _listing(own)} if own.is_dir() else {}
+    return Recipe(1, settings.reads(f"{section}.model", f"{section}.revision") | files)
+
+
+def _listing(folder: Path) -> str:
+    """Changes when a file of the user's model does."""
+    stats = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return hash_of({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
 
 
 def make_model(
@@ -45,14 +54,14 @@ def make_model(
         return step.publish(lambda _, folder: _point_at_snapshot(settings, kind, wanted, folder), reuse=not step.refit)
     previous = None if step.refit else step.previous()
     if previous is not None:
-        share = changed_share(previous.file(FITTED_ON), step.input("parsed_pairs").file(PAIRS))
+        share = changed_share(previous.file(FITTED_ON), step.input("parsed_pairs").path / PAIRS)
         told = f"{share:.1%} of the pairs changed since it was fitted; refitted after {wanted.refit_after:.0%}"
         step.context.log.info(told)
         if share <= wanted.refit_after:
-            return step.keep(previous, kept=told)
+            return step.keep(previous, told)
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        pairs = inputs["parsed_pairs"].file(PAIRS)
+        pairs = inputs["parsed_pairs"].path / PAIRS
         held_out = held_out_transcripts(transcript_dates(pairs), settings.sections.sft.held_out_share)
         BUILT_HERE.save(folder)
         record_fitted_on(pairs, folder)

@@ -1,26 +1,37 @@
 """How every asset is made: open the inputs by the versions that Dagster recorded, reuse what the same recipe gave
-before, else build aside and publish; report the content's hash as the data version.
+before, else build aside and publish; report the content's hash as the data version, and why it was made.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import dagster as dg
 import pyarrow as pa
 
-from hcf_pipeline.errors import ArtifactError, NotReady
+from hcf_pipeline.defs.liveness import is_under_way, mark
+from hcf_pipeline.defs.why import both_languages, why_stale
+from hcf_pipeline.disk import told_of_the_disk
+from hcf_pipeline.errors import ArtifactError, HcfError, NotReady, RunFailed
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store, recipe_of
+from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe, Store
 
 DATA_VERSION = "dagster/data_version"
-CODE_VERSION = "dagster/code_version"
+RECIPE = "recipe"  # metadata of a materialization: the id under which the store keeps it
+SETTINGS = "settings"  # metadata of a definition: the settings that the asset reads
+WHY = "why"  # metadata of a materialization
 REFIT = "hcf/refit"  # run tag: build embedded models anew, whatever their policy says
+WHY_TAG = "hcf/why"  # run tag
 ROWS = "rows"  # metadata key that becomes Dagster's row count
 PROGRESS_S = 2.0
+VERIFIED_S = 600.0  # what was read and found whole this long ago is not read again before its files are shared
+RETRY_AFTER_S = (5, 30)  # where the network or the Hub failed
 OWNERS = ["team:hcf-pipeline"]
 
 
@@ -42,15 +53,12 @@ class Step:
 
     context: dg.AssetExecutionContext
     store: Store
+    notes: dict[str, int | str] = field(default_factory=dict)  # of this making, into the metadata of this run's event
 
     @property
     def name(self) -> str:
         name: str = self.context.asset_key.to_user_string()
         return name
-
-    @property
-    def code_version(self) -> str:
-        return str(self.context.assets_def.code_versions_by_key[self.context.asset_key])
 
     @property
     def refit(self) -> bool:
@@ -74,45 +82,113 @@ class Step:
         """Writes `[done/total] what` into the run's log now and then."""
         return Progress(self.context, what)
 
-    def recipe(self) -> str:
-        """Names what this run makes the asset by; the same after a crash, and when settings are set back."""
-        return recipe_of(self.code_version, {name: artifact.version for name, artifact in self.inputs().items()})
+    def recipe(self) -> Recipe:
+        """What this run makes the asset by; the same after a crash, and when settings are set back."""
+        inputs = {name: artifact.version for name, artifact in self.inputs().items()}
+        return recipe_now(self.context.assets_def.specs_by_key[self.context.asset_key], inputs)
 
     def publish(
         self, build: Callable[[Mapping[str, Artifact], Path], Built], *, reuse: bool = True
     ) -> dg.MaterializeResult[None]:
-        inputs = self.inputs()
-        versions = {name: artifact.version for name, artifact in inputs.items()}
-        recipe = self.recipe()
-        kept = self.store.find(self.name, recipe) if reuse else None
-        if kept:
-            self.context.log.info(f"{self.name}: the same recipe gave version {kept.version} before; published again")
-            return self.result(self.store.promote(self.name, kept.version, recipe=recipe))
-        made = self.store.publish(self.name, lambda folder: build(inputs, folder), recipe=recipe, inputs=versions)
-        return self.result(made)
+        with self._making():
+            recipe = self.recipe()
+            inputs = {name: self.store.open(name, version) for name, version in recipe.inputs.items()}
+            kept = self.store.find(self.name, recipe) if reuse else None
+            if kept:
+                self.context.log.info(f"{self.name}: the same recipe gave {kept.version} before; published again")
+                self._may_publish()
+                return self._result(self.store.promote(self.name, kept.version, recipe), recipe)
+            made = self.store.publish(
+                self.name,
+                lambda folder: build(inputs, folder),
+                recipe,
+                like=self.previous(),
+                may_publish=self._may_publish,
+            )
+            return self._result(made, recipe)
 
-    def keep(self, artifact: Artifact, **notes: str) -> dg.MaterializeResult[None]:
+    def keep(self, artifact: Artifact, reason: str) -> dg.MaterializeResult[None]:
         """Publishes a version again under this run's recipe: its policy says that it still serves."""
-        return self.result(self.store.promote(self.name, artifact.version, recipe=self.recipe()), notes)
+        with self._making():
+            recipe = self.recipe()
+            self.notes["kept"] = reason
+            return self._result(self.store.promote(self.name, artifact.version, recipe), recipe)
 
     def previous(self) -> Artifact | None:
-        """The version that this asset has now, if the same code and settings made it and it is whole."""
-        event = self.context.instance.get_latest_materialization_event(self.context.asset_key)
-        made = event.asset_materialization if event else None
-        tags = made.tags if made and made.tags else {}
-        if tags.get(CODE_VERSION) != self.code_version or DATA_VERSION not in tags:
-            return None
-        try:
-            artifact = self.store.open(self.name, tags[DATA_VERSION])
-            artifact.verify()
-        except (ArtifactError, NotReady):
-            return None
-        return artifact
+        """The intact version that the same code and settings gave last, from whatever inputs."""
+        code_version = recipe_now(self.context.assets_def.specs_by_key[self.context.asset_key], {}).code_version
+        for followed in self.store.followed(self.name):
+            if followed.recipe.code_version == code_version:
+                try:
+                    artifact = self.store.open(self.name, followed.version)
+                    self.store.verify(artifact, max_age_s=VERIFIED_S)
+                except (ArtifactError, NotReady):
+                    continue
+                return artifact
+        return None
 
-    def result(self, artifact: Artifact, notes: Mapping[str, str] = {}) -> dg.MaterializeResult[None]:
-        metadata = {**dagster_metadata(artifact.metadata), **notes}
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        """One process makes an asset at a time; what the network spoilt is tried again, a full disk is told in words."""
+        instance, run = self.context.instance, self.context.run
+        mark(self.context)
+        making = self.store.making(self.name, run.run_id, lambda owner: not is_under_way(instance, owner))
+        try:
+            with told_of_the_disk(self.store.home), making:
+                yield
+        except HcfError as error:
+            if error.transient and self.context.retry_number < len(RETRY_AFTER_S):
+                self.context.log.warning(f"{error.en} Trying again.")
+                raise dg.RetryRequested(len(RETRY_AFTER_S), RETRY_AFTER_S[self.context.retry_number]) from error
+            raise
+
+    def _may_publish(self) -> None:
+        """Raises RunFailed where the run was ended meanwhile: its step has become an orphan."""
+        if not is_under_way(self.context.instance, self.context.run.run_id):
+            raise RunFailed(
+                zh=f"运行 {self.context.run.run_id[:8]} 已被终止，它做出的 {self.name} 不再发布；请运行 hcf refresh。",
+                en=f"Run {self.context.run.run_id[:8]} was ended meanwhile, so its {self.name} is not published; run hcf refresh.",
+            )
+
+    def _result(self, artifact: Artifact, recipe: Recipe) -> dg.MaterializeResult[None]:
+        before = made_by(self.store, self.context.instance, self.name)
+        why = both_languages(why_stale(self.store, before, recipe)) if before != recipe else "nothing changed"
+        if WHY_TAG not in self.context.run.tags:
+            self.context.instance.add_run_tags(self.context.run.run_id, {WHY_TAG: f"{self.name}: {why}"[:500]})
+        metadata = {**dagster_metadata(artifact.metadata), **self.notes, WHY: why, RECIPE: recipe.id}
         metadata |= {"version": artifact.version, "size_mb": round(artifact.size / 1e6, 3)}
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.version))
+
+
+class Defined(Protocol):
+    """An asset as the definitions or the graph know it."""
+
+    @property
+    def code_version(self) -> str | None: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+
+def recipe_now(asset: Defined, inputs: Mapping[str, str]) -> Recipe:
+    """The recipe of an asset as it is defined, from these versions of its inputs."""
+    revision = int(str(asset.code_version).partition("+")[0])
+    settings = asset.metadata.get(SETTINGS, {})
+    return Recipe(revision, getattr(settings, "value", settings), inputs)
+
+
+def made_by(store: Store, instance: dg.DagsterInstance, asset: str) -> Recipe | None:
+    """The recipe of an asset's last materialization; None where there is none, or where the store forgot it."""
+    recipe = recipe_followed(instance, asset)
+    followed = store.follow(asset, recipe) if recipe else None
+    return followed.recipe if followed else None
+
+
+def recipe_followed(instance: dg.DagsterInstance, asset: str) -> str | None:
+    """The id of the recipe of an asset's last materialization, or None."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    made = event.asset_materialization if event else None
+    recipe = made.metadata.get(RECIPE) if made else None
+    return str(recipe.value) if recipe else None
 
 
 def latest_version(instance: dg.DagsterInstance, asset: str) -> str | None:
@@ -137,16 +213,24 @@ def dagster_metadata(metadata: Metadata) -> dict[str, dg.MetadataValue | int | f
     return shown
 
 
-def columns(schema: pa.Schema, **meanings: str) -> dict[str, dg.TableSchema]:
-    """Definition metadata: a table's columns, with what each means."""
-    described = [dg.TableColumn(f.name, str(f.type), description=meanings.get(f.name)) for f in schema]
-    return {"dagster/column_schema": dg.TableSchema(described)}
+def described(recipe: Recipe, columns: dg.TableSchema | None = None) -> dict[str, Any]:
+    """Metadata of an asset's definition: the settings that it reads, and a table's columns."""
+    metadata: dict[str, Any] = {SETTINGS: dict(recipe.settings)}
+    if columns is not None:
+        metadata["dagster/column_schema"] = columns
+    return metadata
 
 
-def code_version(revision: int, *fingerprints: str) -> str:
-    """An asset's code version: the hand-kept revision of its logic, and what it reads of the settings."""
-    return "+".join([str(revision), *fingerprints])
+def columns(schema: pa.Schema, **meanings: str) -> dg.TableSchema:
+    """A table's columns, with what each means."""
+    return dg.TableSchema([dg.TableColumn(f.name, str(f.type), description=meanings.get(f.name)) for f in schema])
+
+
+@lru_cache(maxsize=8)
+def _store(home: Path) -> Store:
+    return Store(home)
 
 
 def store_of(settings: Settings) -> Store:
-    return Store(settings.home)
+    """The store of a home, the same for all in this process."""
+    return _store(settings.home)

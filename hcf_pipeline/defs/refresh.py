@@ -1,8 +1,4 @@
-"""What `hcf refresh` does: look at the corpus, run what is stale, look again, until nothing is.
-
-Staleness is not transitive: a child turns stale when its parent has rerun with another result. So assets run in
-waves, and what an unchanged result cuts off never runs.
-"""
+"""What `hcf refresh` does: look at the corpus, run what is stale, look again, until nothing is; then tidy up."""
 
 from __future__ import annotations
 
@@ -14,13 +10,21 @@ from typing import Protocol
 
 import dagster as dg
 
-from hcf_pipeline.corpus.manifest import Manifest, scan
+from hcf_pipeline.chat.release import RELEASE, moved_pins
+from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.defs.build import build_definitions
-from hcf_pipeline.defs.corpus.assets import RAW, observation, observe_corpus, seen_corpus
+from hcf_pipeline.defs.corpus.look import look_at_corpus, peek_at_corpus, seen_corpus
+from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.home import dagster_instance
-from hcf_pipeline.defs.publishing import REFIT, latest_version, store_of
-from hcf_pipeline.defs.staleness import AssetState, Why, asset_states, next_wave
-from hcf_pipeline.errors import HcfError, RunFailed
+from hcf_pipeline.defs.liveness import reap_dead_runs, this_process
+from hcf_pipeline.defs.plan import TRAINING, Plan, make_plan
+from hcf_pipeline.defs.policy import pairs_waiting, told
+from hcf_pipeline.defs.publishing import REFIT, WHY_TAG, recipe_followed, store_of
+from hcf_pipeline.defs.staleness import AssetState, asset_states
+from hcf_pipeline.defs.tidying import tidy_up
+from hcf_pipeline.defs.why import Why, both_languages
+from hcf_pipeline.errors import HcfError, HomeBusy, RunFailed
+from hcf_pipeline.gates import refuse
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Store
 
@@ -32,7 +36,8 @@ REFITTED = frozenset({"base_model", "encoder_model"})
 @dataclass(frozen=True)
 class Refreshed:
     ran: tuple[str, ...]  # asset names in the order in which they ran
-    release: str | None
+    waiting: tuple[str, ...]  # left stale, because training was not wanted
+    release: str | None  # that serves now
     seconds: float
 
 
@@ -45,62 +50,94 @@ class Watcher(Protocol):
     def finished(self, asset: str) -> None: ...
 
 
-def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False) -> Refreshed:
-    """Materializes what is stale, and nothing else.
+def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train: bool = True) -> Refreshed:
+    """Materializes what is stale, and nothing else; without `train`, all but what belongs to training.
 
-    Raises the HcfError of the step that failed, RunFailed when the failure was none of ours to explain, HomeBusy when
-    another process is at it. What was released before stays released.
+    Raises the HcfError of the step that failed, GateFailed when what was built must not be released, RunFailed when the
+    failure was none of ours to explain, HomeBusy when somebody else is at it. What was released before stays released.
     """
     began = time.monotonic()
     ran: list[str] = []
-    with store_of(settings).lock(), dagster_instance(settings) as instance:
+    store = store_of(settings)
+    with store.lock(), dagster_instance(settings) as instance:
         reap_dead_runs(instance)
-        store_of(settings).clear_leftovers()
-        look_at_corpus(settings, instance)
+        nobody_else(instance)
+        if (seen := look_at_corpus(settings, instance)).is_news:
+            instance.report_runless_asset_event(seen.observation)
         defs = build_definitions(settings)
-        found = asset_states(defs, instance)
-        forced = _damaged(store_of(settings), found).keys() | (REFITTED if refit else ())
-        while wave := [name for name in next_wave(_with(found, dict.fromkeys(forced))) if name not in ran]:
+        graph = defs.resolve_asset_graph()
+        found = asset_states(graph, instance, store)
+        damaged = _damaged(store, found)
+        if _mend(store, instance, [state for state in found.values() if state.name not in damaged]):
+            found = asset_states(graph, instance, store)
+        forced: dict[str, Why | None] = {**damaged, **dict.fromkeys(REFITTED if refit else ())}
+        while (plan := _plan(settings, _with(found, forced), train=train)) and (
+            wave := [name for name in plan.wave if name not in ran]
+        ):
             watcher.wave(wave)
-            _run(defs, instance, wave, watcher, ran, refit=refit and not REFITTED.isdisjoint(wave))
-            forced -= set(wave)
-            found = asset_states(defs, instance)
-        return Refreshed(tuple(ran), latest_version(instance, "release"), time.monotonic() - began)
+            states = _with(found, forced)
+            why = {name: states[name].why for name in wave if states[name].why}
+            _run(defs, instance, wave, watcher, ran, why, refit=refit and not REFITTED.isdisjoint(wave))
+            forced = {name: reason for name, reason in forced.items() if name not in wave}
+            found = asset_states(graph, instance, store)
+            forced |= _unpinned(store, found)
+        if plan.blocked:
+            refuse(failed_gates(settings, found))
+        tidy_up(settings)
+        serving = store.readable(RELEASE)
+        return Refreshed(tuple(ran), plan.waiting, serving.version if serving else None, time.monotonic() - began)
 
 
-def look_at_corpus(settings: Settings, instance: dg.DagsterInstance) -> None:
-    """Tells Dagster of the corpus as it is now, if that is news."""
-    root, metadata = observe_corpus(store_of(settings), settings)
-    if latest_version(instance, RAW) != root:
-        instance.report_runless_asset_event(observation(root, metadata))
+def nobody_else(instance: dg.DagsterInstance) -> None:
+    """Raises HomeBusy with the run that is under way on this home, in Dagster's UI or by its daemon."""
+    at_work = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]  # what is queued meets the assets' locks
+    for run in instance.get_runs(dg.RunsFilter(statuses=at_work), limit=1):
+        assets = " ".join(sorted(key.to_user_string() for key in run.asset_selection or ())) or run.job_name
+        raise HomeBusy(
+            zh=f"Dagster 的运行 {run.run_id[:8]}（{assets}）还没有结束；请等它结束（hcf ui 里可以看到），再运行一次。",
+            en=f"Dagster's run {run.run_id[:8]} ({assets}) has not ended; wait for it (hcf ui shows it), then again.",
+        )
 
 
-def reap_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Fails the runs of a refresh that was killed, and frees their pool slots: else the next run waits for ever.
-
-    The caller holds the home's lock, so no refresh but its own is alive.
-    """
-    alive = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(dg.RunsFilter(statuses=alive, tags={BY: HCF_REFRESH})):
-        instance.report_run_failed(run, "The process that ran this was killed.")
-    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    for run in instance.get_runs(dg.RunsFilter(statuses=ended, tags={BY: HCF_REFRESH}), limit=20):
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+@dataclass(frozen=True)
+class Status:
+    states: dict[str, AssetState]
+    release: str | None  # that serves
+    blocked: tuple[str, ...]
 
 
-def states(settings: Settings) -> tuple[dict[str, AssetState], str | None]:
+def status(settings: Settings) -> Status:
     """Every asset's state against the corpus as it is now, and the release that serves.
 
     Looks only: what moved in the corpus is told, not recorded.
     """
+    store = store_of(settings)
     with dagster_instance(settings) as instance:
-        store = store_of(settings)
-        found = asset_states(build_definitions(settings), instance)
+        found = asset_states(build_definitions(settings).resolve_asset_graph(), instance, store)
         reasons: dict[str, Why | None] = dict(_damaged(store, found))
-        seen = seen_corpus(store)
-        if seen is not None and (moved := _moved(settings, seen)):
+        if moved := _moved(settings):
             reasons["turn_table"] = moved
-        return _with(found, reasons), latest_version(instance, "release")
+        states = _with(found, reasons)
+        waiting = pairs_waiting(instance, store) if states["sft_dataset"].state == "stale" else None
+        if waiting and waiting.came + waiting.went:
+            samples, why = states["sft_dataset"], told(waiting, settings.sections.refresh)
+            states["sft_dataset"] = replace(samples, why=(*samples.why, why))
+        failed = failed_gates(settings, found)
+        for gate, verdict in failed.items():
+            for state in states.values():
+                if state.state != "fresh" and gate.asset in state.parents:
+                    why = Why(
+                        f"检查 {gate.name} 没有通过：{verdict.text('zh')}",
+                        f"the check {gate.name} failed: {verdict.text('en')}",
+                    )
+                    states[state.name] = replace(state, why=(*state.why, why))
+        serving = store.readable(RELEASE)
+        plan = make_plan(states, (), {gate.asset for gate in failed})
+        return Status(states, serving.version if serving else None, plan.blocked)
+
+
+def _plan(settings: Settings, states: Mapping[str, AssetState], *, train: bool) -> Plan:
+    return make_plan(states, () if train else TRAINING, {gate.asset for gate in failed_gates(settings, states)})
 
 
 def _damaged(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:
@@ -109,42 +146,63 @@ def _damaged(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:
     for state in states.values():
         try:
             if state.version and not state.observed_only:
-                store.open(state.name, state.version).verify()
+                store.verify(store.open(state.name, state.version))
         except HcfError as error:
             found[state.name] = Why(error.zh, error.en)
-    return found
+    return found or _unpinned(store, states)
+
+
+def _unpinned(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:
+    """The release, where something that it pins was built again after damage: the same rows, in other bytes."""
+    version = states[RELEASE].version
+    try:
+        moved = moved_pins(store, store.open(RELEASE, version)) if version else []
+    except HcfError:  # gone or damaged itself, which is told elsewhere
+        return {}
+    if not moved:
+        return {}
+    names = " ".join(moved)
+    return {RELEASE: Why(f"它钉住的 {names} 重新生成过", f"what it pins was built again: {names}")}
+
+
+def _mend(store: Store, instance: dg.DagsterInstance, whole: Sequence[AssetState]) -> bool:
+    """Writes again what was lost of the store's books (what is current, what a recipe gave); returns whether it did."""
+    mended = False
+    for state in whole:
+        if state.version is None or state.observed_only:
+            continue
+        if state.made_by is None and recipe_followed(instance, state.name) == state.now.id:
+            store.record(state.name, state.version, state.now)
+            mended = True
+        if store.readable(state.name) is None:
+            store.promote(state.name, state.version)
+            mended = True
+    return mended
 
 
 def _with(states: Mapping[str, AssetState], stale: Mapping[str, Why | None]) -> dict[str, AssetState]:
     """The states with some more assets stale, each for a reason of its own."""
     return {
-        name: replace(state, state="stale", why=(why,) if (why := stale[name]) else state.why)
+        name: replace(state, state="stale", why=(why,) if (why := stale[name]) else state.why, is_whole=why is None)
         if name in stale and state.state != "missing"
         else state
         for name, state in states.items()
     }
 
 
-def _moved(settings: Settings, seen: Manifest) -> Why | None:
+def _moved(settings: Settings) -> Why | None:
     """What changed in the corpus folder since it was last looked at."""
+    seen = seen_corpus(settings)
+    if seen is None:
+        return None
     try:
-        now = scan(settings.corpus_path, settings.sections.corpus, seen)
+        now = peek_at_corpus(settings)
     except HcfError as error:
         return Why(error.zh, error.en)
     if now.root == seen.root:
         return None
-    before, after = ({file.path: file.sha256 for file in manifest.files} for manifest in (seen, now))
-    came, went = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
-    changed = sorted(path for path in after.keys() & before.keys() if after[path] != before[path])
-    zh = [f"{word} {_few(paths)}" for word, paths in (("新增", came), ("改动", changed), ("删除", went)) if paths]
-    en = [f"{word} {_few(paths)}" for word, paths in (("new", came), ("changed", changed), ("deleted", went)) if paths]
-    return Why(
-        "文稿" + "，".join(zh) if zh else "文稿有变", "transcripts: " + ", ".join(en) if en else "transcripts moved"
-    )
-
-
-def _few(paths: Sequence[str]) -> str:
-    return " ".join(paths[:3]) + (f" … ({len(paths)})" if len(paths) > 3 else "")
+    found = differences(seen.hashes, now.hashes)
+    return Why(f"文稿{found.text('zh') or '有变'}", f"transcripts: {found.text('en') or 'moved'}")
 
 
 def _run(
@@ -153,13 +211,18 @@ def _run(
     wave: Sequence[str],
     watcher: Watcher,
     ran: list[str],
+    why: Mapping[str, tuple[Why, ...]],
     *,
     refit: bool,
 ) -> None:
     run_id = str(uuid.uuid4())
-    instance.add_event_listener(run_id, _listener(watcher, ran))
+    instance.add_event_listener(run_id, _listener(watcher, ran, frozenset(wave)))
     job = defs.resolve_implicit_global_asset_job_def()
-    tags = {BY: HCF_REFRESH} | ({REFIT: "true"} if refit else {})
+    tags = {
+        BY: HCF_REFRESH,
+        WHY_TAG: "\n".join(f"{name}: {both_languages(words)}" for name, words in why.items())[:500],
+    }
+    tags |= this_process() | ({REFIT: "true"} if refit else {})
     try:
         job.execute_in_process(
             instance=instance,
@@ -171,16 +234,18 @@ def _run(
     except Exception as error:
         if ours := _explained(error):
             raise ours from error
+        if type(error).__name__ == "DagsterAssetCheckFailedError":
+            return  # the plan knows: nothing is made from what did not pass
         raise RunFailed(
             zh=f"运行失败：{type(error).__name__}: {error}。完整日志：hcf ui，然后打开 Runs 里的 {run_id[:8]}。",
             en=f"The run failed: {type(error).__name__}: {error}. Its log: hcf ui, then {run_id[:8]} under Runs.",
         ) from error
 
 
-def _listener(watcher: Watcher, ran: list[str]) -> Callable[[dg.EventLogEntry], None]:
+def _listener(watcher: Watcher, ran: list[str], assets: frozenset[str]) -> Callable[[dg.EventLogEntry], None]:
     def listen(entry: dg.EventLogEntry) -> None:
         step = entry.step_key
-        if step is None:
+        if step not in assets:  # a check, or the run itself
             return
         if not entry.is_dagster_event:
             watcher.said(step, entry.user_message)

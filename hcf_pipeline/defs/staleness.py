@@ -5,17 +5,19 @@ The resolver is Dagster's own and private; it is used in this one place (dagster
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCause, StaleCauseCategory
 from dagster._core.loader import LoadingContext
 from dagster._utils.aiodataloader import BlockingDataLoader, DataLoader
 
-from hcf_pipeline.defs.publishing import latest_version
-from hcf_pipeline.errors import Lang
+from hcf_pipeline.defs.publishing import latest_version, made_by, recipe_now
+from hcf_pipeline.defs.why import NEVER_BUILT, Why, why_stale
+from hcf_pipeline.store import Recipe, Store
 
 State = Literal["fresh", "stale", "missing"]
 
@@ -37,17 +39,6 @@ class _Loading(LoadingContext):
 
 
 @dataclass(frozen=True)
-class Why:
-    """One reason, in words."""
-
-    zh: str
-    en: str
-
-    def text(self, lang: Lang) -> str:
-        return self.zh if lang == "zh" else self.en
-
-
-@dataclass(frozen=True)
 class AssetState:
     name: str
     state: State
@@ -55,48 +46,50 @@ class AssetState:
     version: str | None
     parents: frozenset[str]
     observed_only: bool  # a source: looked at, never run
+    made_by: Recipe | None  # the recipe of its last materialization
+    now: Recipe  # the recipe that it would be made by
+    is_whole: bool = True  # false where its files were found damaged
+
+    @property
+    def moved_inputs(self) -> frozenset[str]:
+        """The inputs whose version is no longer the one that it was made from."""
+        before = self.made_by.inputs if self.made_by else {}
+        return frozenset(
+            name for name in before.keys() | self.now.inputs.keys() if before.get(name) != self.now.inputs.get(name)
+        )
+
+    @property
+    def same_code(self) -> bool:
+        return self.made_by is not None and self.made_by.code_version == self.now.code_version
 
 
-def asset_states(defs: dg.Definitions, instance: dg.DagsterInstance) -> dict[str, AssetState]:
+def asset_states(graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, store: Store) -> dict[str, AssetState]:
     """The state of every asset, in topological order."""
-    graph = defs.resolve_asset_graph()
     resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
+    keys = list(graph.toposorted_asset_keys)
+    versions = {key: latest_version(instance, key.to_user_string()) for key in keys}
     states: dict[str, AssetState] = {}
-    for key in graph.toposorted_asset_keys:
-        name = key.to_user_string()
-        node = graph.get(key)
-        version = latest_version(instance, name)
+    for key in keys:
+        name, node = key.to_user_string(), graph.get(key)
+        parents = {parent.to_user_string(): versions[parent] for parent in node.parent_keys}
+        now = recipe_now(node, {parent: version for parent, version in parents.items() if version is not None})
+        before = made_by(store, instance, name) if node.is_materializable else None
+        state: State = "missing" if versions[key] is None else "fresh"
+        why: tuple[Why, ...] = ()
         if node.is_materializable:
-            state: State = resolver.get_status(key).value.lower()  # type: ignore[assignment]
-            causes = resolver.get_stale_causes(key)
-        else:
-            state, causes = ("missing" if version is None else "fresh"), []
-        parents = frozenset(parent.to_user_string() for parent in node.parent_keys)
-        states[name] = AssetState(name, state, _why(state, causes), version, parents, not node.is_materializable)
+            state = resolver.get_status(key).value.lower()  # type: ignore[assignment]
+            if state == "missing":
+                why = (NEVER_BUILT,)
+            elif state == "stale":
+                why = (why_stale(store, before, now) if before else ()) or _dagsters(resolver.get_stale_causes(key))
+        states[name] = AssetState(
+            name, state, why, versions[key], frozenset(parents), not node.is_materializable, before, now
+        )
     return states
 
 
-def next_wave(states: Mapping[str, AssetState]) -> list[str]:
-    """The assets to run now, in topological order: stale ones whose inputs are settled.
-
-    What was never built has to run in any case, so it goes along as soon as all of its unsettled inputs do; what is
-    merely stale waits for its inputs, whose outputs may turn out the same.
-    """
-    wave: list[str] = []
-    unsettled: set[str] = set()
-    for name, asset in states.items():
-        waiting = asset.parents & unsettled
-        if asset.observed_only or (asset.state == "fresh" and not waiting):
-            continue
-        unsettled.add(name)
-        if (not waiting and asset.state != "fresh") or (asset.state == "missing" and waiting <= set(wave)):
-            wave.append(name)
-    return wave
-
-
-def _why(state: State, causes: Sequence[StaleCause]) -> tuple[Why, ...]:
-    if state == "missing":
-        return (Why("还没有生成过", "never built"),)
+def _dagsters(causes: Sequence[StaleCause]) -> tuple[Why, ...]:
+    """Dagster's own reasons, where the store no longer knows how the asset was made."""
     found: list[Why] = []
     for cause in causes:
         if cause.category == StaleCauseCategory.CODE:

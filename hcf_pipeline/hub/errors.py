@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hcf_pipeline.errors import HubError
+from hcf_pipeline.errors import HubBusy, HubError
 from hcf_pipeline.hub.token import Token
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -89,7 +89,7 @@ def explain(  # noqa: PLR0911, PLR0912 - one return for each thing that can go w
                     en=f"The proxy does not lead to {at}; check the variables HTTPS_PROXY and HTTP_PROXY.",
                 )
             case httpx2.TimeoutException():
-                return HubError(
+                return HubBusy(
                     zh=f"{at} 迟迟没有应答（超时）。{MIRROR_ZH}",
                     en=f"{at} did not answer in time. {MIRROR_EN}",
                 )
@@ -140,7 +140,7 @@ def not_cached(model: str, revision: str, cache: Path | None) -> HubError:
 
 
 def partial(model: str, at: str) -> HubError:
-    return HubError(
+    return HubBusy(
         zh=f"从 {at} 下载 {model} 时中途断开，文件不完整；请再运行一次，已下载完的文件不会重下"
         "（若总在同一处断开，可设置 HF_HUB_DISABLE_XET=1）。",
         en=f"The download of {model} from {at} broke off in a file; run this again, files that are complete "
@@ -193,13 +193,13 @@ def _status(status: int, model: str, at: str, token: Token | None) -> HubError:
             "or run hcf login with another.",
         )
     if status == 429:
-        return HubError(
+        return HubBusy(
             zh=f"{at} 说请求太频繁（429）；请过几分钟再运行，用 hcf login 登录后限额更高。",
             en=f"{at} says too many requests (429); run this again in some minutes, "
             "after hcf login the limit is higher.",
         )
     if status >= 500:
-        return HubError(
+        return HubBusy(
             zh=f"{at} 出了故障（{status}）。{MIRROR_ZH}",
             en=f"{at} has a failure of its own ({status}). {MIRROR_EN}",
         )

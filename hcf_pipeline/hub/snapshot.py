@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Literal
 
 from hcf_pipeline.errors import HubError, SettingsError
+from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.hub.errors import disk_full, endpoint, explain, not_cached
 from hcf_pipeline.hub.token import Token, find_token
 from hcf_pipeline.settings import HubSettings
-from hcf_pipeline.store import file_sha256, hash_of
 
 Kind = Literal["language model", "encoder"]
 

@@ -1,4 +1,4 @@
-"""The chunk table: runs of consecutive turns, as Parquet, one broadcast at a time.
+"""The chunk table: runs of consecutive turns, in parts (see corpus/parts.py), one broadcast at a time.
 
 A chunk's text is its turns as "label：text", one after the other; where a long turn is cut, each piece has the label.
 `turn_nos` holds the turn number of each line of the text, for a turn may have several. The chunk id names the place by
@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from hcf_pipeline.corpus.rows import Rows
-from hcf_pipeline.corpus.tables import read_transcripts
+from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
+from hcf_pipeline.corpus.tables import turns_of
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.errors import DataError
 from hcf_pipeline.rag.pack import pack_turns
 from hcf_pipeline.settings import ChunkSettings
 
-CHUNKS = "chunks.parquet"
+CHUNKS = "chunks"
 COLON = "："
 
 CHUNK_SCHEMA = pa.schema(
@@ -58,27 +57,30 @@ def write_chunk_table(
     settings: ChunkSettings,
     out: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    previous: Path | None = None,
 ) -> tuple[str, int]:
     """Writes CHUNKS into the folder `out`; returns the rows' hash and their number.
 
-    `progress(done, total)` counts turns. Raises DataError when not one chunk is left.
+    Only transcripts whose turns or path the table in the artifact folder `previous` doesn't know are read.
+    `progress(done, total)` counts transcripts. Raises DataError when not one chunk is left.
     """
-    n_turns, n_done = pq.ParquetFile(turns).metadata.num_rows, 0
-    with Rows(out / CHUNKS, CHUNK_SCHEMA) as rows:
-        for path, date, transcript in read_transcripts(turns):
-            chunks = chunk_transcript(path, transcript, settings)
-            if chunks:
-                rows.add((path, date), tuple(zip(*chunks, strict=True)))
-            n_done += len(transcript)
-            progress(n_done, n_turns)
-    if not rows.n_rows:
+    source = Table(turns)
+
+    def make(one: Wanted) -> Made:
+        chunks = chunk_transcript(one.path, turns_of(source, one.path), settings)
+        return Made(tuple(zip(*chunks, strict=True)), {})
+
+    # chunk ids hold the path
+    wanted = [Wanted(e.path, e.date, f"{e.digest} {e.path}") for e in source.entries if e.n_rows]
+    table = write_table(CHUNK_SCHEMA, wanted, make, out / CHUNKS, previous and previous / CHUNKS, progress)
+    if not table.n_rows:
         raise DataError(
             zh=f"{turns} 里没有可以切分的文字（[chunks] sample_share = {settings.sample_share}）；"
             "请检查文稿，或调大 sample_share。",
             en=f"{turns} holds no text to chunk ([chunks] sample_share = {settings.sample_share}); "
             "check the transcripts, or raise sample_share.",
         )
-    return rows.version, rows.n_rows
+    return table.version, table.n_rows
 
 
 def chunk_transcript(path: str, turns: Sequence[Turn], settings: ChunkSettings) -> list[Chunk]:

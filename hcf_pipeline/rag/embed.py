@@ -1,102 +1,149 @@
-"""The chunks' vectors, by content hash: a text is encoded once, and only when it is new."""
+"""The chunks' vectors, by content hash: a text is encoded once, and only when it is new.
+
+    embeddings.json   dimension, and the files that belong to it
+    *.vectors         see vector_file.py; shared with the cache and with other versions as hard links
+
+Together the files hold a vector for each text of the chunk table, and may hold some that it no longer has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow.parquet as pq
+import pyarrow as pa
 
+from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.errors import ArtifactError
+from hcf_pipeline.files import hash_of, link_or_copy
 from hcf_pipeline.rag.encoder import Encoder, Vectors
 from hcf_pipeline.rag.lexical import without_labels
-from hcf_pipeline.store import hash_of
+from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.rag.vector_file import Hashes, Rows, VectorFile, gather, locate
 
-VECTORS = "vectors.npy"
-HASHES = "hashes.npy"
-SLAB = 2_048  # texts between two reports of progress
-
-Hashes = npt.NDArray[np.bytes_]
+EMBEDDINGS = "embeddings.json"
+FORMAT = 1
+SLAB = 2_048  # texts between two reports of progress, and between two writes
+SORTED = 16 * SLAB  # texts that are brought into order of their length, and held in memory, at a time
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Content hashes, sorted and distinct, and the unit vector of each; shapes (n,) and (n, dim)."""
+    """The vectors that lie in one folder, by memory map."""
 
-    hashes: Hashes
-    vectors: Vectors
+    dim: int
+    files: tuple[VectorFile, ...]
 
     @staticmethod
     def load(folder: Path) -> Embeddings:
-        """Vectors by memory map. Raises ArtifactError where the files are missing or don't belong together."""
+        """Raises ArtifactError where a file is missing, or is not what was written."""
         try:
-            hashes = np.load(folder / HASHES, allow_pickle=False)
-            vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            raw = json.loads((folder / EMBEDDINGS).read_text(encoding="utf-8"))
+            dim = int(raw["dim"])
+            files = tuple(VectorFile.open(folder / str(name)) for name in raw["files"])
+            if raw["format"] != FORMAT or any(file.vectors.shape[1] != dim for file in files):
+                raise ValueError(folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(folder) from error
-        if vectors.ndim != 2 or len(hashes) != len(vectors) or vectors.dtype != np.float32:
-            raise _damaged(folder)
-        return Embeddings(hashes, vectors)
+        return Embeddings(dim, files)
 
-    def places(self, wanted: Hashes) -> npt.NDArray[np.int64]:
-        """The row of each wanted hash, -1 where it is not there."""
-        if not len(self.hashes):
-            return np.full(len(wanted), -1, dtype=np.int64)
-        found = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
-        return np.where(self.hashes[found] == wanted, found, -1).astype(np.int64)
+    def places(self, wanted: Hashes) -> Rows:
+        """The place of each wanted hash, -1 where it is not there."""
+        return locate(self.files, wanted)
+
+    def take(self, places: Rows) -> Vectors:
+        """The vectors at some places; shape (len(places), dim)."""
+        return gather(self.files, places)
 
 
 @dataclass(frozen=True)
 class EmbeddingReport:
     version: str  # of the hashes alone; the encoder's identity is for the caller to add
     n_texts: int  # distinct
-    n_encoded: int  # of these, what no earlier run had
+    n_encoded: int  # of these, what the cache did not have
 
 
 def write_embeddings(
     chunks: Path,
     encoder: Encoder,
-    previous: Path | None,
+    cache: VectorCache,
     out: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EmbeddingReport:
-    """Writes VECTORS (n, dim) float32 and HASHES (n,) into `out`, for the distinct texts of a chunk table.
+    """Writes the vectors of a chunk table's texts into the folder `out`; only the texts that are new are read.
 
-    `previous` is the folder of an earlier run of the same encoder; a damaged one is no help, and no error. Labels are
-    not encoded. New texts go in order of their length, so that a batch holds little padding; `progress(done, total)` counts them.
+    Labels are not encoded. New texts go in order of their length, so that a batch holds little padding, and into the
+    cache slab by slab: a killed run is taken up there. `progress(done, total)` counts them.
     """
-    columns = pq.read_table(chunks, columns=["content_hash", "text"])
-    all_hashes: Hashes = np.array(columns["content_hash"].to_pylist(), dtype=np.bytes_)
-    hashes, rows = np.unique(all_hashes, return_index=True)
-    vectors: Vectors = np.empty((len(hashes), encoder.dim), dtype=np.float32)
-    new = np.ones(len(hashes), dtype=np.bool_)
-    if known := _known(previous, encoder.dim):
-        places = known.places(hashes)
-        new = places < 0
-        vectors[~new] = known.vectors[places[~new]]
-    wanted = np.flatnonzero(new)
-    texts = [without_labels(text).strip() or text for text in columns["text"].take(rows[wanted]).to_pylist()]
-    by_length = np.argsort([-len(text) for text in texts], kind="stable")
-    for start in range(0, len(texts), SLAB):
-        slab = by_length[start : start + SLAB]
-        vectors[wanted[slab]] = encoder.encode_documents([texts[position] for position in slab.tolist()])
-        progress(min(start + SLAB, len(texts)), len(texts))
-    np.save(out / HASHES, hashes, allow_pickle=False)
-    np.save(out / VECTORS, vectors, allow_pickle=False)
-    return EmbeddingReport(hash_of([h.decode() for h in hashes.tolist()]), len(hashes), len(texts))
+    table = Table(chunks)
+    hashes, new = _distinct(table, known := cache.open(encoder.identity))
+    n_done, n_new = 0, sum(map(len, new.values()))
+    texts = _texts(table, new)
+    while by_length := sorted(islice(texts, SORTED), key=lambda one: -len(one[1])):
+        for slab in (by_length[start : start + SLAB] for start in range(0, len(by_length), SLAB)):
+            vectors = encoder.encode_documents([text for _, text in slab])
+            known.append(cache.add(encoder.identity, np.array([hash_ for hash_, _ in slab]), vectors))
+            n_done += len(slab)
+            progress(n_done, n_new)
+    known = cache.merge(encoder.identity, known)
+    files = _cover(cache, encoder.identity, known, hashes)
+    for file in files:
+        _publish(file, out)
+    written = {"format": FORMAT, "dim": encoder.dim, "files": [file.path.name for file in files]}
+    (out / EMBEDDINGS).write_text(json.dumps(written, indent=1), encoding="utf-8")
+    return EmbeddingReport(hash_of(hashes.astype(np.str_).tolist()), len(hashes), n_new)
 
 
-def _known(previous: Path | None, dim: int) -> Embeddings | None:
-    if previous is None:
-        return None
+def as_hashes(column: pa.Array) -> Hashes:
+    """A column of content hashes as bytes, without a Python object for each."""
+    fixed = column.cast(pa.binary()).cast(pa.binary(32))
+    return np.frombuffer(fixed.buffers()[1], dtype="S32", count=len(fixed), offset=32 * fixed.offset)
+
+
+def _distinct(table: Table, known: Sequence[VectorFile]) -> tuple[Hashes, dict[str, list[int]]]:
+    """(all distinct hashes, sorted; for each transcript with new texts the rows, counted within it, that hold them)."""
+    read = [(entry.path, as_hashes(column)) for entry, (column,) in table.read(["content_hash"])]
+    starts = np.cumsum([0, *(len(column) for _, column in read)])
+    hashes, rows = np.unique(np.concatenate([column for _, column in read]), return_index=True)
+    new: dict[str, list[int]] = {}
+    for row in np.sort(rows[locate(known, hashes) < 0]).tolist():
+        number = int(np.searchsorted(starts, row, side="right")) - 1
+        new.setdefault(read[number][0], []).append(row - int(starts[number]))
+    return hashes, new
+
+
+def _texts(table: Table, new: dict[str, list[int]]) -> Iterator[tuple[bytes, str]]:
+    """(hash, text without labels) of the new rows, in the table's order."""
+    for entry, (hashes, texts) in table.read(["content_hash", "text"], new):
+        for row in new[entry.path]:
+            text = texts[row].as_py()
+            yield hashes[row].as_py().encode(), without_labels(text).strip() or text
+
+
+def _cover(cache: VectorCache, identity: str, known: Sequence[VectorFile], hashes: Hashes) -> list[VectorFile]:
+    """Files that hold all the hashes: those of the cache that are needed for the most part, and one for what is left."""
+    needed = [(float((locate([file], hashes) >= 0).sum()) / len(file), file) for file in known]
+    chosen: list[VectorFile] = []
+    left = hashes
+    for _, file in sorted(needed, key=lambda one: (-one[0], -len(one[1]), one[1].path.name)):
+        here = locate([file], left) >= 0
+        if 2 * here.sum() >= len(file):
+            chosen.append(file)
+            left = left[~here]
+    if len(left):
+        chosen.append(cache.add(identity, left, gather(known, locate(known, left))))
+    return chosen
+
+
+def _publish(file: VectorFile, out: Path) -> None:
     try:
-        known = Embeddings.load(previous)
-    except ArtifactError:
-        return None
-    return known if known.vectors.shape[1] == dim else None
+        link_or_copy(file.path, out / file.path.name)
+    except FileNotFoundError:  # pruned meanwhile, but still open
+        VectorFile.write(out, file.hashes, file.vectors)
 
 
 def _damaged(folder: Path) -> ArtifactError:

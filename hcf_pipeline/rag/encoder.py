@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.errors import ArtifactError, UserError
+from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.quiet import quiet_libraries
+from hcf_pipeline.rag.static_encoder import StaticModel, is_static
 from hcf_pipeline.settings import EncoderSettings
-from hcf_pipeline.store import MANIFEST, file_sha256, hash_of
+from hcf_pipeline.store import MANIFEST
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -26,15 +28,25 @@ class EmptyText(UserError):
     """A blank text has no direction."""
 
 
-class Encoder:
-    """A model with its query instruction. Safe to share where torch's forward pass is."""
+class TextModel(Protocol):
+    """What turns texts into unit vectors."""
 
-    def __init__(self, model: SentenceTransformer, identity: str, query_prompt: str, batch_size: int) -> None:
+    @property
+    def dim(self) -> int: ...
+
+    def vectors(self, texts: Sequence[str], prompt: str) -> Vectors:
+        """One a text, with `prompt` before it; shape (len(texts), dim), float32."""
+        ...
+
+
+class Encoder:
+    """A model with its query instruction. Safe to share where the model's forward pass is."""
+
+    def __init__(self, model: TextModel, identity: str, query_prompt: str) -> None:
         self.identity = identity
+        self.dim = model.dim
         self._model = model
         self._query_prompt = query_prompt
-        self._batch_size = batch_size
-        self.dim = int(self._model.get_embedding_dimension() or 0)
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """One unit vector a text, in the order given; shape (len(texts), dim). Raises EmptyText for a blank text."""
@@ -54,6 +66,18 @@ class Encoder:
                 )
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
+        return self._model.vectors(texts, prompt)
+
+
+class TorchModel:
+    """Any SentenceTransformer."""
+
+    def __init__(self, model: SentenceTransformer, batch_size: int) -> None:
+        self._model = model
+        self._batch_size = batch_size
+        self.dim = int(model.get_embedding_dimension() or 0)
+
+    def vectors(self, texts: Sequence[str], prompt: str) -> Vectors:
         vectors = self._model.encode(
             list(texts), prompt=prompt, batch_size=self._batch_size, show_progress_bar=False, normalize_embeddings=True
         )
@@ -69,7 +93,7 @@ def encoder_identity(folder: Path) -> str:
 def load_encoder(folder: Path, device: str, settings: EncoderSettings) -> Encoder:
     """The model in a local folder or snapshot; nothing is downloaded, no code of the folder's is run.
 
-    `device` is one of torch's, or "auto": the fastest there is.
+    `device` is one of torch's, or "auto": the fastest there is. A static embedding needs neither device nor torch.
 
     Raises ArtifactError when the folder holds no SentenceTransformer with safetensors weights.
     """
@@ -78,20 +102,25 @@ def load_encoder(folder: Path, device: str, settings: EncoderSettings) -> Encode
             zh=f"{folder} 里没有 safetensors 权重，不是可用的检索模型；请检查 [encoder] model，或运行 hcf refresh。",
             en=f"{folder} holds no safetensors weights: it is no encoder; check [encoder] model, or run hcf refresh.",
         )
-    quiet_libraries()
-    from sentence_transformers import SentenceTransformer
-
     try:
-        model = SentenceTransformer(
-            str(folder),
-            device=None if device == "auto" else device,
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True},
-        )
+        model = (StaticModel.load(folder) if is_static(folder) else None) or _torch_model(folder, device, settings)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ArtifactError(
             zh=f"{folder} 里的检索模型读不出来（{error}）；请检查 [encoder] model，或运行 hcf refresh。",
             en=f"The encoder in {folder} cannot be read ({error}); check [encoder] model, or run hcf refresh.",
         ) from error
-    return Encoder(model, encoder_identity(folder), settings.query_prompt, settings.batch_size)
+    return Encoder(model, encoder_identity(folder), settings.query_prompt)
+
+
+def _torch_model(folder: Path, device: str, settings: EncoderSettings) -> TextModel:
+    quiet_libraries()
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(
+        str(folder),
+        device=None if device == "auto" else device,
+        trust_remote_code=False,
+        local_files_only=True,
+        model_kwargs={"use_safetensors": True},
+    )
+    return TorchModel(model, settings.batch_size)

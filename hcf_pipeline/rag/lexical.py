@@ -1,13 +1,16 @@
-"""BM25 over characters and pairs of neighbouring characters: no segmenter, nothing learnt.
+"""The lexical side of one segment: characters and pairs of neighbouring characters; no segmenter, nothing learnt.
 
-A term is an int64: the code point of a character, or two code points of 21 bits each. The postings lie in .npy files,
-opened by memory map; k1 and b come with the question, so that they can change without a new index.
+A term is an int64: the code point of a character, or two code points of 21 bits each. What a term counts for is
+decided over all segments (bm25.py). The arrays lie in .npy files, opened by memory map.
 
-    terms.npy    int64    sorted
-    indptr.npy   int64    postings of terms[i]: indptr[i]:indptr[i + 1]
-    docs.npy     int32    positions of the texts, ascending within a term
-    counts.npy   uint8    occurrences in the text, at most 255 (where BM25 has long been flat)
-    lengths.npy  int32    terms of each text, repetitions included
+    terms.npy         int64    sorted, those of up to a fifth of the texts
+    indptr.npy        int64    postings of terms[i]: indptr[i]:indptr[i + 1]
+    docs.npy          int32    positions of the texts, ascending within a term
+    counts.npy        uint8    occurrences in the text, at most 255 (where BM25 has long been flat)
+    lengths.npy       int32    terms of each text, repetitions included
+    common.npy        int64    sorted, the other terms: as rows they are smaller than postings, and 20 times as fast
+    common_docs.npy   int32    texts that each of them is in
+    common_counts.npy uint8    (terms, texts) occurrences
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-ARRAYS = ("terms", "indptr", "docs", "counts", "lengths")
+ARRAYS = ("terms", "indptr", "docs", "counts", "lengths", "common", "common_docs", "common_counts")
+COMMON = 5  # a posting takes five bytes, a place in a row takes one
 BLOCK_CHARS = 2_000_000  # characters whose terms are sorted at a time
 SHIFT = np.int64(21)
 TEXT_BITS = np.int64(20)  # with a term's 42 bits a posting is one positive int64, so that sorting is quick
@@ -30,7 +34,6 @@ BREAK = "\n"
 
 Ints = npt.NDArray[np.int64]
 SmallInts = npt.NDArray[np.signedinteger]
-Floats = npt.NDArray[np.float32]
 
 
 def normalise(text: str) -> str:
@@ -74,7 +77,7 @@ class _Block:
 
 
 def write_lexical_index(texts: Iterable[str], out: Path) -> int:
-    """Writes the arrays into the new folder `out`; returns the number of texts. Linear in the number of characters."""
+    """Writes ARRAYS into the new folder `out`; returns the number of texts. Linear in the number of characters."""
     out.mkdir(parents=True)
     blocks: list[_Block] = []
     lengths: list[SmallInts] = []
@@ -99,7 +102,16 @@ def write_lexical_index(texts: Iterable[str], out: Path) -> int:
         docs[target] = block.docs
         counts[target] = block.counts
         free[places] += sizes
-    arrays = (terms, indptr, docs, counts, np.concatenate(lengths or [np.empty(0, np.int32)]))
+    common = sizes_of * COMMON > n_texts
+    rows = np.zeros((int(common.sum()), n_texts), dtype=np.uint8)
+    for row, place in zip(rows, np.flatnonzero(common).tolist(), strict=True):
+        run = slice(indptr[place], indptr[place + 1])
+        row[docs[run]] = counts[run]
+    rare = np.repeat(~common, sizes_of)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes_of[~common])])
+    all_lengths = np.concatenate(lengths or [np.empty(0, np.int32)])
+    postings = (terms[~common], starts, docs[rare], counts[rare], all_lengths)
+    arrays: list[npt.NDArray[Any]] = [*postings, terms[common], sizes_of[common].astype(np.int32), rows]
     for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(out / f"{name}.npy", array, allow_pickle=False)
     return n_texts
@@ -146,51 +158,59 @@ def _is_kept(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     return table[codes]
 
 
-class LexicalIndex:
+@dataclass(frozen=True)
+class Matches:
+    """What a segment holds of some terms; each is numbered as it was asked for."""
+
+    docs: SmallInts  # positions of the texts, one for each posting
+    counts: npt.NDArray[np.uint8]
+    term: Ints  # of each posting
+    rows: npt.NDArray[np.uint8]  # (common terms, texts) counts
+    common_term: Ints  # of each row
+    n_docs: Ints  # texts with each term asked for
+
+
+class LexicalSegment:
     """The arrays of one folder, read only; safe to share between threads."""
 
     def __init__(self, folder: Path) -> None:
         """Raises OSError or ValueError where the files are not as they were written."""
-        terms, indptr, docs, counts, lengths = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
-        )
-        if len(indptr) != len(terms) + 1 or indptr[-1] != len(docs) or len(docs) != len(counts):
+        maps = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS]
+        arrays = [np.asarray(array) for array in maps]  # slicing a np.memmap costs 4 µs, a plain view of it 0.2
+        self._terms, self._indptr, self._docs, self._counts, self.lengths = arrays[:5]
+        self._common, self._common_docs, self._common_counts = arrays[5:]
+        self.n_texts = len(self.lengths)
+        if (
+            len(self._indptr) != len(self._terms) + 1
+            or not self._indptr[-1] == len(self._docs) == len(self._counts)
+            or self._common_counts.shape != (len(self._common), self.n_texts)
+            or len(self._common_docs) != len(self._common)
+        ):
             raise ValueError(f"{folder}: the arrays of the lexical index do not belong together")
-        self._terms, self._indptr, self._docs, self._counts, self._lengths = terms, indptr, docs, counts, lengths
-        self.n_texts = len(lengths)
-        self._norms = lru_cache(maxsize=4)(self._length_norms)
 
-    def scores(self, question: str, k1: float, b: float) -> tuple[Floats, float]:
-        """(BM25 of every text, what a text could reach at most); the question's terms count once each.
+    def find(self, terms: Ints) -> Matches:
+        """All that is there of some sorted, distinct terms."""
+        term, places = _places(self._terms, terms)
+        starts, ends = self._indptr[places], self._indptr[places + 1]
+        runs = [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        common_term, common = _places(self._common, terms)
+        n_docs = np.zeros(len(terms), dtype=np.int64)
+        n_docs[term] = ends - starts
+        n_docs[common_term] = self._common_docs[common]
+        return Matches(
+            np.concatenate([self._docs[run] for run in runs] or [np.empty(0, np.int32)]),
+            np.concatenate([self._counts[run] for run in runs] or [np.empty(0, np.uint8)]),
+            np.repeat(term, ends - starts),
+            self._common_counts[common],
+            common_term,
+            n_docs,
+        )
 
-        Shape (n_texts,), float32. The maximum is the sum over the question's terms, known or not, of idf × (k1 + 1).
-        """
-        result = np.zeros(self.n_texts, dtype=np.float32)
-        terms = terms_of(question)
-        idf, found = self._idf(terms)
-        norms = self._norms(k1, b)
-        for place, weight in zip(found.tolist(), (idf * (k1 + 1)).tolist(), strict=True):
-            if place < 0:
-                continue
-            start, end = self._indptr[place], self._indptr[place + 1]
-            docs, counts = self._docs[start:end], self._counts[start:end].astype(np.float32)
-            result[docs] += np.float32(weight) * counts / (counts + norms[docs])
-        return result, float(idf.sum() * (k1 + 1))
 
-    def idf(self, terms: Ints) -> npt.NDArray[np.float64]:
-        """Weight of each term: log(1 + (n - df + 0.5) / (df + 0.5)); one never seen weighs most."""
-        return self._idf(terms)[0]
-
-    def _idf(self, terms: Ints) -> tuple[npt.NDArray[np.float64], Ints]:
-        """(idf, place in the index or -1) of each term."""
-        if not len(self._terms):
-            return np.zeros(len(terms)), np.full(len(terms), -1)
-        places = np.minimum(np.searchsorted(self._terms, terms), len(self._terms) - 1)
-        known = self._terms[places] == terms
-        n_docs = np.where(known, self._indptr[places + 1] - self._indptr[places], 0)
-        idf = np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
-        return idf, np.where(known, places, -1)
-
-    def _length_norms(self, k1: float, b: float) -> Floats:
-        mean = float(self._lengths.mean()) or 1.0
-        return (k1 * (1 - b + b * np.asarray(self._lengths) / mean)).astype(np.float32)
+def _places(known: Ints, terms: Ints) -> tuple[Ints, Ints]:
+    """(positions among `terms`, positions among `known`) of the terms that are in both."""
+    if not len(known):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    places = np.minimum(np.searchsorted(known, terms), len(known) - 1)
+    found = np.flatnonzero(known[places] == terms)
+    return found, places[found]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.rag.lexical import SHIFT, Ints, LexicalIndex, normalise, terms_of
+from hcf_pipeline.rag.bm25 import LexicalIndex
+from hcf_pipeline.rag.lexical import SHIFT, Ints, normalise, terms_of
 from hcf_pipeline.rag.retriever import Hit
 
 MAX_QUOTES = 3

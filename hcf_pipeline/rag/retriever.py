@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from hcf_pipeline.rag.bm25 import Floats, LexicalIndex
 from hcf_pipeline.rag.chunks import COLON
 from hcf_pipeline.rag.encoder import Encoder
-from hcf_pipeline.rag.index import NO_DATE, Ids, Index
-from hcf_pipeline.rag.lexical import Floats, LexicalIndex
+from hcf_pipeline.rag.index import EPOCH, NO_DATE, Index
+from hcf_pipeline.rag.segments import Ids, Mask
 from hcf_pipeline.settings import RetrievalSettings
 
 CANDIDATES = 200  # of either side at least, whose fused scores are compared
 SCALE_CHUNKS = 10_000
-EPOCH = datetime.date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,12 @@ class Retriever:
         self._settings = settings
 
     @staticmethod
-    def open(index: Path, encoder: Encoder, settings: RetrievalSettings) -> Retriever:
-        """Raises ArtifactError when the index is damaged, or was made with another encoder."""
-        return Retriever(Index(index, encoder.identity, encoder.dim), encoder, settings)
+    def open(index: Path, encoder: Encoder, settings: RetrievalSettings, *, verified: bool = False) -> Retriever:
+        """Raises ArtifactError when the index is damaged, or was made with another encoder.
+
+        `verified` says that its bytes were compared with their checksums already.
+        """
+        return Retriever(Index(index, encoder.identity, encoder.dim, verified=verified), encoder, settings)
 
     @property
     def lexical(self) -> LexicalIndex:
@@ -94,21 +96,24 @@ class Retriever:
     def rank(
         self, question: str, k: int, since: datetime.date | None = None, until: datetime.date | None = None
     ) -> tuple[Ids, Floats]:
-        """(rows of the index, scores) of at most k chunks, best first."""
+        """(rows of the index, scores) of at most k chunks, best first; equal ones in the order of their ids.
+
+        What has no term of the question comes only by its vector: with dense_weight = 0, not at all.
+        """
         weight = self._settings.dense_weight
         vector = self._encoder.encode_query(question)
         among = self._among(since, until)
         lexical = self._lexical(question)
         n = max(CANDIDATES, 10 * k)
-        rows = _best(lexical if among is None else np.where(among, lexical, -1), n)
+        rows = _best(lexical, n, among)
         if weight > 0:
             rows = np.union1d(rows, self._index.nearest(vector, n, among))
-        if among is not None:
-            rows = rows[among[rows]]
+        if not len(rows):
+            return rows, lexical[:0]
         scores = (1 - weight) * lexical[rows]
         if weight > 0:
             scores = scores + weight * self._dense(vector, rows)
-        order = np.argsort(-scores, kind="stable")
+        order = np.lexsort((self._index.ids[rows], -scores))
         if self._settings.one_per_transcript:
             first = np.unique(self._index.transcripts[rows[order]], return_index=True)[1]
             order = order[np.sort(first)]
@@ -128,7 +133,7 @@ class Retriever:
 
     def _dense(self, vector: Floats, rows: Ids) -> Floats:
         """Cosine for each of some rows, with its neighbours'."""
-        share, joined, last = self._settings.neighbour_share, self._index.joined, self._index.n_chunks - 1
+        share, joined, last = self._settings.neighbour_share, self._index.joined, self._index.n_rows - 1
         before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, last)
         wanted, places = np.unique(np.concatenate([rows, before, after]), return_inverse=True)
         products = np.einsum("ij,j->i", self._index.vectors(wanted), vector)  # no BLAS: its threads wait for each other
@@ -139,11 +144,14 @@ class Retriever:
         fused: Floats = (own + share * (left * has_left + right * has_right)) / (1 + 2 * share)
         return fused
 
-    def _among(self, since: datetime.date | None, until: datetime.date | None) -> npt.NDArray[np.bool_] | None:
+    def _among(self, since: datetime.date | None, until: datetime.date | None) -> Mask | None:
+        """The rows that may come out; None: all."""
         if since is None and until is None:
-            return None
+            return self._index.live
         days = self._index.days
-        allowed: npt.NDArray[np.bool_] = days != NO_DATE
+        allowed: Mask = days != NO_DATE
+        if self._index.live is not None:
+            allowed &= self._index.live
         if since is not None:
             allowed &= days >= (since - EPOCH).days
         if until is not None:
@@ -176,8 +184,9 @@ def lines_of(text: str, turn_nos: Sequence[int]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _best(scores: Floats, n: int) -> Ids:
-    """The positions of the n largest scores, in no order."""
-    if n >= len(scores):
-        return np.arange(len(scores), dtype=np.int64)
-    return np.argpartition(scores, len(scores) - n)[-n:].astype(np.int64)
+def _best(scores: Floats, n: int, among: Mask | None) -> Ids:
+    """The rows of the n largest scores above 0, and those that equal the last of them, in ascending order."""
+    if among is not None:
+        scores = np.where(among, scores, np.float32(0))
+    least = np.partition(scores, len(scores) - n)[len(scores) - n] if n < len(scores) else 0
+    return np.flatnonzero(scores >= least if least > 0 else scores > 0)

@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-from hcf_pipeline.store import file_sha256
+from hcf_pipeline.files import file_sha256
 
 MANIFEST = "checkpoint.json"
 PREFIX = "checkpoint-"

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hcf_pipeline.chat.prompt import Message, build_messages
+from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED
 from hcf_pipeline.errors import DataError
@@ -71,9 +71,7 @@ class SampleReport:
 
 def transcript_dates(pairs: Path) -> dict[str, datetime.date | None]:
     """The date of each transcript that has pairs, in the table's order."""
-    keys = pq.read_table(pairs, columns=["transcript", "date"]).group_by(["transcript", "date"], use_threads=False)
-    distinct = keys.aggregate([])
-    return dict(zip(distinct["transcript"].to_pylist(), distinct["date"].to_pylist(), strict=True))
+    return {entry.path: entry.date for entry in Table(pairs).entries if entry.n_rows}
 
 
 def write_samples(

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.errors import DataError
+from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.settings import LoraSettings
 from hcf_pipeline.sft import checkpoints
 from hcf_pipeline.sft.base_model import Device, Quantize, load_base, load_tokenizer, pick_device
 from hcf_pipeline.sft.held_out import held_out_loss
 from hcf_pipeline.sft.samples import HELD_OUT, TRAIN, SampleReport
 from hcf_pipeline.sft.training_log import TrainProgress, write_log
-from hcf_pipeline.store import file_sha256, hash_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from hcf_pipeline.corpus import tables
 from hcf_pipeline.corpus.lookup import turns_around
 from hcf_pipeline.corpus.manifest import scan
+from hcf_pipeline.corpus.parts import PARTS, Table
 from hcf_pipeline.corpus.tables import (
     PAIRS,
+    REPORT,
     TURNS,
     TurnReport,
     read_pairs,
@@ -19,7 +23,7 @@ from hcf_pipeline.corpus.tables import (
     write_turn_table,
 )
 from hcf_pipeline.corpus.transcript import Grammar
-from hcf_pipeline.errors import CorpusError
+from hcf_pipeline.errors import CorpusError, CorpusMoved
 from hcf_pipeline.settings import CorpusSettings
 
 SETTINGS = CorpusSettings(host_labels=["甲"], guest_labels=["乙"], max_file_mb=1)
@@ -37,9 +41,13 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def table(corpus: Path, out: Path) -> tuple[str, TurnReport]:
+def table(corpus: Path, out: Path, previous: Path | None = None) -> tuple[str, TurnReport]:
     out.mkdir(parents=True, exist_ok=True)
-    return write_turn_table(scan(corpus, SETTINGS), Grammar(SETTINGS), out)
+    return write_turn_table(scan(corpus, SETTINGS), Grammar(SETTINGS), out, previous=previous)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_tables_hold_every_turn_and_pair_in_path_order(corpus: Path, tmp_path: Path) -> None:
@@ -99,17 +107,106 @@ def test_one_changed_word_changes_the_version(corpus: Path, tmp_path: Path) -> N
 def test_a_file_that_changed_since_the_snapshot_is_not_mixed_into_it(corpus: Path, tmp_path: Path) -> None:
     manifest = scan(corpus, SETTINGS)
     (corpus / "2024年01月" / "2024-01-01.md").write_text("乙：在吗\n甲：不在了。", encoding="utf-8")
-    with pytest.raises(CorpusError, match=r"2024-01-01\.md changed"):
+    with pytest.raises(CorpusMoved, match=r"2024-01-01\.md changed"):
         write_turn_table(manifest, Grammar(SETTINGS), tmp_path)
 
 
-def test_row_groups_hold_whole_transcripts(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hcf_pipeline.corpus.rows.ROW_GROUP", 1)
+def test_a_file_that_vanished_since_the_snapshot_is_told_in_the_same_words(corpus: Path, tmp_path: Path) -> None:
+    manifest = scan(corpus, SETTINGS)
+    (corpus / "2024年01月" / "2024-01-02.md").unlink()
+    with pytest.raises(CorpusMoved, match=r"2024-01-02\.md changed"):
+        write_turn_table(manifest, Grammar(SETTINGS), tmp_path)
+
+
+def test_files_that_the_table_before_knows_are_not_opened_not_even_bad_ones(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "bad.md").write_bytes(b"\xff")
+    manifest = scan(corpus, SETTINGS)
+    (tmp_path / "before").mkdir()
+    first = write_turn_table(manifest, Grammar(SETTINGS), tmp_path / "before")
+    shutil.rmtree(corpus)
+    again = write_turn_table(manifest, Grammar(SETTINGS), tmp_path / "after", previous=tmp_path / "before")
+    assert again == first and [one.file for one in again[1].quarantined] == ["bad.md"]
+    assert files(tmp_path / "after") == files(tmp_path / "before")
+
+
+def test_a_table_made_from_the_one_before_is_the_one_made_from_nothing(corpus: Path, tmp_path: Path) -> None:
+    folder = corpus / "2024年01月"
+    for n in range(3, 30):
+        (folder / f"2024-01-{n:02}.md").write_text(f"前言{n}\n乙：第{n}天\n甲：好。\n丙：插嘴", encoding="utf-8")
+    table(corpus, tmp_path / "0")
+    write_pair_table(tmp_path / "0" / TURNS, tmp_path / "0")
+    (folder / "2024-01-03.md").unlink()
+    (folder / "2024-01-04.md").write_text("谁也没说话", encoding="utf-8")
+    (folder / "2024-01-05.md").write_text("乙：改了吗\n甲：改了。", encoding="utf-8")
+    (folder / "2024-01-06.md").rename(folder / "2024-02-06.md")
+    (folder / "2024-01-07.md").rename(folder / "2024-01-07-INC.md")
+    grown = table(corpus, tmp_path / "1", tmp_path / "0")
+    assert grown == table(corpus, tmp_path / "fresh")
+    pairs = write_pair_table(tmp_path / "1" / TURNS, tmp_path / "1", tmp_path / "0")
+    assert pairs == write_pair_table(tmp_path / "fresh" / TURNS, tmp_path / "fresh")
+    assert files(tmp_path / "1") == files(tmp_path / "fresh")
+    assert (grown[1].n_transcripts, grown[1].unknown_labels, pairs[2]) == (27, {"丙": 24}, {"甲": 28})
+    cut_off = next(read_transcripts(tmp_path / "1" / TURNS, ["2024年01月/2024-01-07-INC.md"]))[2]
+    assert [turn.flags for turn in cut_off] == ["", "cut_off"]
+
+
+def test_pairs_are_made_only_of_transcripts_whose_turns_changed(corpus: Path, tmp_path: Path) -> None:
+    table(corpus, tmp_path / "before")
+    write_pair_table(tmp_path / "before" / TURNS, tmp_path / "before")
+    (corpus / "2024年01月" / "2024-01-01.md").write_text("乙：还在吗\n甲：还在。", encoding="utf-8")
+    table(corpus, tmp_path / "after", tmp_path / "before")
+    turns = Table(tmp_path / "after" / TURNS)
+    changed = {part.name for part in (turns.folder / PARTS).iterdir()}
+    changed -= {part.name for part in (tmp_path / "before" / TURNS / PARTS).iterdir()}
+    for part in (turns.folder / PARTS).iterdir():
+        if part.name not in changed:
+            part.unlink()
+    _, n_pairs, _ = write_pair_table(turns.folder, tmp_path / "after", tmp_path / "before")
+    assert (len(changed), n_pairs) == (1, 3)
+
+
+def test_an_enormous_file_is_quarantined_without_being_taken_into_memory(corpus: Path, tmp_path: Path) -> None:
+    with (corpus / "huge.md").open("wb") as huge:
+        huge.truncate(500_000_000)
+    tracemalloc.start()
+    _, report = table(corpus, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [(one.file, one.byte) for one in report.quarantined] == [("huge.md", 1_000_000)]
+    assert peak < 20_000_000
+
+
+@pytest.mark.parametrize("label", ["甲：", ""])
+def test_a_line_of_a_megabyte_is_parsed_and_paired_whole(corpus: Path, tmp_path: Path, label: str) -> None:
+    long = "很长的一句话" * 55_000
+    (corpus / "long.md").write_text(f"乙：说吧\n甲：好。\n{label}{long}", encoding="utf-8")
+    assert (corpus / "long.md").stat().st_size > 980_000
     table(corpus, tmp_path)
-    assert [len(turns) for _, _, turns in read_transcripts(tmp_path / TURNS)] == [2, 4]
+    write_pair_table(tmp_path / TURNS, tmp_path)
+    (_, _, pairs), *_ = read_pairs(tmp_path / PAIRS, {"long.md"})
+    assert pairs[0].host_text == f"好。\n{long}"
+
+
+def test_a_report_comes_back_as_it_was_saved(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "bad.md").write_bytes(b"")
+    _, report = table(corpus, tmp_path)
+    assert TurnReport.load(tmp_path / REPORT) == report
 
 
 def test_a_citation_is_looked_up_with_its_neighbours(corpus: Path, tmp_path: Path) -> None:
     table(corpus, tmp_path)
     found = turns_around(tmp_path, "2024年01月/2024-01-02.md", 2, 2, around=1)
     assert [(turn.no, turn.text) for turn in found] == [(1, "修吗"), (2, "修。"), (3, "多少钱")]
+
+
+def test_a_transcript_that_is_not_there_has_no_turns_to_show(corpus: Path, tmp_path: Path) -> None:
+    table(corpus, tmp_path)
+    assert turns_around(tmp_path, "2024-12-31.md", 1, 2) == []
+
+
+def test_a_citation_opens_only_the_part_where_it_stands(corpus: Path, tmp_path: Path) -> None:
+    table(corpus, tmp_path)
+    parts = sorted((tmp_path / TURNS / PARTS).iterdir(), key=lambda part: part.stat().st_size)
+    assert len(parts) == 2  # a small table has a part for each transcript
+    parts[0].unlink()  # of the shorter one
+    assert len(turns_around(tmp_path, "2024年01月/2024-01-02.md", 1, 4)) == 4

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from hcf_pipeline.corpus.manifest import scan
-from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
-from hcf_pipeline.rag.chunks import CHUNKS, write_chunk_table
+from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
+from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_transcripts, write_pair_table, write_turn_table
+from hcf_pipeline.corpus.transcript import Grammar, Turn
+from hcf_pipeline.files import hash_of
+from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, chunk_transcript
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.index import write_index
+from hcf_pipeline.rag.index_writer import write_index
+from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings, EncoderSettings
 
 TOPICS = {
@@ -28,6 +33,7 @@ TOPICS = {
     "2024-04-02": ("面馆涨价了没有？", "阿贵面馆的面从十四块涨到十六块。加个蛋还是两块钱。"),
     "2024-05-05": ("变速箱换了多少钱？", "老蓝从岛上回来就挂不上挡。二手变速箱花了两千三百块钱。"),
 }
+CHUNKING = ChunkSettings(max_chars=64)
 SMALL = EncoderSettings(dim=32, vocab_size=600, steps=30)
 
 
@@ -39,16 +45,35 @@ class Built:
     chunks: Path
     encoder_folder: Path
     encoder: Encoder
+    cache: VectorCache
     embeddings: Path
     index: Path
+
+
+Transcripts = Mapping[str, tuple[datetime.date | None, list[Turn]]]
+
+
+def write_chunks(transcripts: Transcripts, out: Path, previous: Path | None = None) -> Path:
+    """The chunk table of some transcripts, in the new folder `out`."""
+
+    def make(one: Wanted) -> Made:
+        return Made(tuple(zip(*chunk_transcript(one.path, transcripts[one.path][1], CHUNKING), strict=True)), {})
+
+    wanted = [Wanted(path, date, hash_of([path, turns])) for path, (date, turns) in transcripts.items()]
+    return write_table(CHUNK_SCHEMA, wanted, make, out, previous).folder
+
+
+def texts_of(chunks: Path) -> list[str]:
+    """The chunks' texts, in the table's order."""
+    return [text for _, (texts,) in Table(chunks).read(["text"]) for text in texts.to_pylist()]
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("rag")
-    corpus, index = folder / "corpus", folder / "index"
-    corpus.mkdir()
-    index.mkdir()
+    corpus, index, embeddings = folder / "corpus", folder / "index", folder / "embeddings"
+    for new in (corpus, index, embeddings):
+        new.mkdir()
     for date, (question, answer) in TOPICS.items():
         small_talk = "水友：晚上好。\n\n江照野：晚上好，感谢老铁送的小灯牌，谢谢谢谢。欢迎新来的水友们，随便坐。\n\n"
         (corpus / f"{date}.md").write_text(
@@ -58,9 +83,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     settings = CorpusSettings()
     write_turn_table(scan(corpus, settings), Grammar(settings), folder)
     write_pair_table(folder / TURNS, folder)
-    write_chunk_table(folder / TURNS, ChunkSettings(max_chars=64), folder)
+    transcripts = {path: (date, turns) for path, date, turns in read_transcripts(folder / TURNS)}
+    chunks = write_chunks(transcripts, folder / "chunks")
     fit_encoder(folder / PAIRS, SMALL, (), folder / "encoder")
-    encoder = load_encoder(folder / "encoder", "cpu", SMALL)
-    write_embeddings(folder / CHUNKS, encoder, None, folder)
-    write_index(folder / CHUNKS, folder, encoder.identity, index)
-    return Built(folder, folder / TURNS, folder / PAIRS, folder / CHUNKS, folder / "encoder", encoder, folder, index)
+    encoder, cache = load_encoder(folder / "encoder", "cpu", SMALL), VectorCache(folder / "vectors")
+    write_embeddings(chunks, encoder, cache, embeddings)
+    write_index(chunks, embeddings, encoder.identity, index)
+    return Built(folder, folder / TURNS, folder / PAIRS, chunks, folder / "encoder", encoder, cache, embeddings, index)

@@ -3,16 +3,16 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hcf_pipeline.corpus.manifest import scan
+from hcf_pipeline.corpus.parts import PARTS, Table
 from hcf_pipeline.corpus.tables import TURNS, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar, Turn
 from hcf_pipeline.errors import DataError
-from hcf_pipeline.rag.chunks import CHUNKS, chunk_transcript, write_chunk_table
+from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript, write_chunk_table
 from hcf_pipeline.rag.pack import pack_turns
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings
 
@@ -124,14 +124,13 @@ def test_sampling_keeps_a_share_and_always_the_same_chunks() -> None:
     assert 0.15 < len(some) / len(everything) < 0.35
 
 
-def turn_table(folder: Path, **transcripts: str) -> Path:
-    corpus, out = folder / "corpus", folder / "turns"
+def turn_table(folder: Path, name: str = "turns", previous: Path | None = None, **transcripts: str) -> Path:
+    corpus, out = folder / f"{name}.corpus", folder / name
     corpus.mkdir()
-    out.mkdir()
-    for name, text in transcripts.items():
-        (corpus / f"{name.removeprefix('d').replace('_', '-')}.md").write_text(text, encoding="utf-8")
+    for path, text in transcripts.items():
+        (corpus / f"{path.removeprefix('d').replace('_', '-')}.md").write_text(text, encoding="utf-8")
     settings = CorpusSettings()
-    write_turn_table(scan(corpus, settings), Grammar(settings), out)
+    write_turn_table(scan(corpus, settings), Grammar(settings), out, previous=previous)
     return out / TURNS
 
 
@@ -142,7 +141,7 @@ def test_the_table_holds_the_chunks_of_all_transcripts_and_its_version_follows_t
         noname="水友：吃了吗？\n江照野：\n水友：啊？\n江照野：吃了。",
     )
     version, n_chunks = write_chunk_table(turns, ChunkSettings(), tmp_path)
-    table = pq.read_table(tmp_path / CHUNKS).to_pylist()
+    table = [row for part in Table(tmp_path / CHUNKS).blocks(CHUNK_SCHEMA.names) for row in part.to_pylist()]
     assert n_chunks == 2
     assert [(row["transcript"], str(row["date"])) for row in table] == [
         ("2024-03-05.md", "2024-03-05"),
@@ -150,11 +149,32 @@ def test_the_table_holds_the_chunks_of_all_transcripts_and_its_version_follows_t
     ]
     assert table[0]["text"] == "水友：几点开播？\n江照野：八点。"
     assert table[1]["turn_nos"] == [1, 3, 4] and table[1]["speakers"] == "水友 江照野"
-    assert write_chunk_table(turns, ChunkSettings(), tmp_path)[0] == version
-    assert write_chunk_table(turns, ChunkSettings(max_chars=32, overlap_turns=1), tmp_path)[0] == version
+    assert write_chunk_table(turns, ChunkSettings(), tmp_path / "again")[0] == version
+    settings = ChunkSettings(max_chars=32, overlap_turns=1)
+    assert write_chunk_table(turns, settings, tmp_path / "other settings")[0] == version
 
 
 def test_a_share_that_keeps_nothing_is_an_error_and_no_empty_table(tmp_path: Path) -> None:
     turns = turn_table(tmp_path, d2024_03_05="水友：几点开播？\n江照野：八点。")
     with pytest.raises(DataError, match="sample_share"):
         write_chunk_table(turns, ChunkSettings(sample_share=1e-9), tmp_path)
+
+
+def test_only_transcripts_with_new_turns_or_another_path_are_chunked_again(tmp_path: Path) -> None:
+    talk = {f"d2024_03_{day:02}": f"水友：第{day}天几点开播？\n江照野：八点。" for day in range(1, 9)}
+    first = turn_table(tmp_path, **talk)
+    write_chunk_table(first, ChunkSettings(), tmp_path / "before")
+    del talk["d2024_03_01"]
+    talk |= {"d2024_03_02": "水友：改到几点？\n江照野：九点。", "d2024_04_03": talk.pop("d2024_03_03")}
+    turns = turn_table(tmp_path, "later", previous=first.parent, **talk)
+    fresh = write_chunk_table(turns, ChunkSettings(), tmp_path / "fresh")
+    for part in (turns / PARTS).iterdir():
+        if (first / PARTS / part.name).exists():
+            part.unlink()
+    assert len(list((turns / PARTS).iterdir())) == 2
+    assert write_chunk_table(turns, ChunkSettings(), tmp_path / "after", previous=tmp_path / "before") == fresh
+    ids = [
+        {e.path: c[0].to_pylist() for e, c in Table(tmp_path / name / CHUNKS).read(["chunk_id"])}
+        for name in ("before", "after")
+    ]
+    assert ids[0]["2024-03-03.md"] != ids[1]["2024-04-03.md"] and ids[0]["2024-03-05.md"] == ids[1]["2024-03-05.md"]

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hcf_pipeline.errors import ArtifactError, DataError
-from hcf_pipeline.rag.embed import Embeddings, write_embeddings
-from hcf_pipeline.rag.encoder import EmptyText, Encoder, Vectors, encoder_identity, load_encoder
+from hcf_pipeline.rag.encoder import EmptyText, encoder_identity, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
 from hcf_pipeline.settings import EncoderSettings
-from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built
+from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built, texts_of
 
 
 @pytest.fixture(scope="module")
@@ -114,40 +117,51 @@ def test_a_damaged_model_is_refused_in_a_sentence(built: Built, tmp_path: Path) 
         load_encoder(tmp_path, "cpu", EncoderSettings())
 
 
-class Counting(Encoder):
-    """An encoder that remembers what it was asked for."""
+def test_the_embedded_encoder_gives_the_vectors_that_sentence_transformers_gives(built: Built) -> None:
+    from sentence_transformers import SentenceTransformer
 
-    def __init__(self, encoder: Encoder) -> None:
-        self.__dict__.update(encoder.__dict__)
-        self.asked: list[str] = []
-
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        self.asked += texts
-        return super().encode_documents(texts)
+    texts = [*texts_of(built.chunks), "！！！", "ⵣ", "a", "变速箱" * 500]
+    theirs = SentenceTransformer(str(built.encoder_folder), device="cpu").encode(texts, normalize_embeddings=True)
+    assert np.abs(built.encoder.encode_documents(texts) - theirs).max() < 1e-6
+    prompted = load_encoder(built.encoder_folder, "cpu", SMALL.model_copy(update={"query_prompt": "问："}))
+    assert np.abs(prompted.encode_query("水管") - built.encoder.encode_query("问：水管")).max() < 1e-6
 
 
-def test_each_text_is_encoded_once_and_only_when_it_is_new(built: Built, tmp_path: Path) -> None:
-    first, known_but_one, second = tmp_path / "first", tmp_path / "known but one", tmp_path / "second"
-    for folder in (first, known_but_one, second):
-        folder.mkdir()
-    counting = Counting(built.encoder)
-    report = write_embeddings(built.chunks, counting, None, first)
-    assert report.n_encoded == report.n_texts == len(counting.asked) == len(set(counting.asked))
-    assert [len(text) for text in counting.asked] == sorted((len(t) for t in counting.asked), reverse=True)
-    known = Embeddings.load(first)
-    np.save(known_but_one / "hashes.npy", known.hashes[1:])
-    np.save(known_but_one / "vectors.npy", known.vectors[1:])
-    again = Counting(built.encoder)
-    assert write_embeddings(built.chunks, again, known_but_one, second) == type(report)(
-        report.version, report.n_texts, 1
+def test_the_embedded_encoder_needs_no_torch(built: Built) -> None:
+    code = (
+        "import sys; from pathlib import Path; from hcf_pipeline.rag.encoder import load_encoder;"
+        "from hcf_pipeline.settings import EncoderSettings;"
+        f"load_encoder(Path({str(built.encoder_folder)!r}), 'auto', EncoderSettings()).encode_query('水管');"
+        "print(sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"
     )
-    assert len(again.asked) == 1
-    assert np.allclose(Embeddings.load(second).vectors, known.vectors, atol=1e-6)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    assert done.stdout == "[]\n"
 
 
-def test_damaged_vectors_are_refused_but_are_no_obstacle_to_new_ones(built: Built, tmp_path: Path) -> None:
-    (tmp_path / "hashes.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ArtifactError, match="hcf refresh"):
-        Embeddings.load(tmp_path)
-    report = write_embeddings(built.chunks, built.encoder, tmp_path, tmp_path)
-    assert report.n_encoded == report.n_texts == len(Embeddings.load(tmp_path).hashes)
+@pytest.mark.parametrize("extra", ["another module", "half precision"])
+def test_a_static_embedding_with_anything_more_takes_the_long_way(built: Built, tmp_path: Path, extra: str) -> None:
+    from safetensors.numpy import load_file, save_file
+    from sentence_transformers import SentenceTransformer
+
+    folder = tmp_path / "encoder"
+    shutil.copytree(built.encoder_folder, folder)
+    if extra == "half precision":
+        arrays = load_file(folder / "model.safetensors")
+        save_file({name: array.astype(np.float16) for name, array in arrays.items()}, folder / "model.safetensors")
+    else:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        modules.append({**modules[1], "idx": 2, "name": "2"})
+        (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(["水管"], normalize_embeddings=True)
+    assert np.abs(load_encoder(folder, "cpu", SMALL).encode_documents(["水管"]) - theirs).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_damaged_static_embedding_is_refused_in_a_sentence(built: Built, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "encoder"
+    shutil.copytree(built.encoder_folder, folder)
+    (folder / name).write_bytes((folder / name).read_bytes()[:100])
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        load_encoder(folder, "cpu", SMALL)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hcf_pipeline.rag.lexical import LexicalIndex, normalise, terms_of, without_labels, write_lexical_index
+from hcf_pipeline.rag.bm25 import LexicalIndex
+from hcf_pipeline.rag.lexical import LexicalSegment, normalise, terms_of, without_labels, write_lexical_index
 
 words = st.text(st.sampled_from("修车铺电瓶Ａａ1，。 \n"), max_size=30)
 
@@ -35,16 +36,46 @@ def bm25_by_hand(question: str, texts: list[str], k1: float, b: float) -> list[f
     return scores
 
 
+def index_of(folder: Path, texts: list[str]) -> LexicalIndex:
+    write_lexical_index(texts, folder)
+    return LexicalIndex([LexicalSegment(folder)], [None])
+
+
 @given(st.lists(words, min_size=1, max_size=8), words)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 def test_scores_are_bm25_over_characters_and_pairs(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], question: str
 ) -> None:
     folder = tmp_path_factory.mktemp("lexical") / "index"
-    write_lexical_index(texts, folder)
-    scores, best = LexicalIndex(folder).scores(question, 0.9, 0.4)
+    scores, best = index_of(folder, texts).scores(question, 0.9, 0.4)
     assert scores == pytest.approx(bm25_by_hand(question, texts, 0.9, 0.4), rel=1e-4, abs=1e-5)
     assert scores.max() <= best + 1e-4
+
+
+@given(st.lists(st.tuples(words, st.integers(0, 2), st.booleans()), min_size=1, max_size=14), words)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_texts_in_several_segments_some_of_them_dead_score_as_the_live_ones_do_alone(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, int, bool]], question: str
+) -> None:
+    folder = tmp_path_factory.mktemp("lexical")
+    segments = [[(text, live) for text, number, live in texts if number == n] for n in range(3)]
+    segments = [segment for segment in segments if segment]
+    for n, segment in enumerate(segments):
+        write_lexical_index([text for text, _ in segment], folder / str(n))
+    live = np.array([is_live for segment in segments for _, is_live in segment])
+    masks = [np.array([is_live for _, is_live in segment]) for segment in segments]
+    index = LexicalIndex([LexicalSegment(folder / str(n)) for n in range(len(segments))], masks)
+    scores, best = index.scores(question, 0.9, 0.4)
+    if live.any():
+        alone = index_of(folder / "alone", [text for segment in segments for text, is_live in segment if is_live])
+        expected, expected_best = alone.scores(question, 0.9, 0.4)
+        assert best == expected_best
+        assert scores[live].tolist() == expected.tolist()
+
+
+def test_without_saturation_a_term_counts_once_and_what_lacks_it_has_nothing(tmp_path: Path) -> None:
+    scores, best = index_of(tmp_path / "index", ["修车", "修修车", "面馆"]).scores("修", 0, 0.4)
+    assert scores.tolist() == pytest.approx([best, best, 0])
 
 
 def test_blocks_of_texts_give_the_same_index_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,13 +97,12 @@ def test_no_pair_spans_two_turns() -> None:
 
 def test_labels_are_not_matched(tmp_path: Path) -> None:
     assert without_labels("水友：几点？\n江照野：八点：整。") == "几点？\n八点：整。"
-    write_lexical_index(["水友：几点？\n江照野：八点。"], tmp_path / "index")
-    assert LexicalIndex(tmp_path / "index").scores("江照野水友", 0.9, 0.4)[0].tolist() == [0.0]
+    index = index_of(tmp_path / "index", ["水友：几点？\n江照野：八点。"])
+    assert index.scores("江照野水友", 0.9, 0.4)[0].tolist() == [0.0]
 
 
 def test_more_than_255_occurrences_are_counted_as_255(tmp_path: Path) -> None:
-    write_lexical_index(["对" * 400, "不对"], tmp_path / "index")
-    scores, best = LexicalIndex(tmp_path / "index").scores("对", 0.9, 0.4)
+    scores, best = index_of(tmp_path / "index", ["对" * 400, "不对"]).scores("对", 0.9, 0.4)
     assert 0 < scores[1] < scores[0] <= best
 
 
@@ -80,4 +110,4 @@ def test_a_mutilated_index_is_refused(tmp_path: Path) -> None:
     write_lexical_index(["修车", "换电瓶"], tmp_path / "index")
     np.save(tmp_path / "index" / "docs.npy", np.zeros(1, dtype=np.int32))
     with pytest.raises(ValueError, match="do not belong together"):
-        LexicalIndex(tmp_path / "index")
+        LexicalSegment(tmp_path / "index")

@@ -6,17 +6,20 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
+from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.errors import ArtifactError
-from hcf_pipeline.rag.embed import Embeddings
+from hcf_pipeline.rag.embed import Embeddings, write_embeddings
 from hcf_pipeline.rag.encoder import EmptyText, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.index import Index, write_index
+from hcf_pipeline.rag.index import Index
+from hcf_pipeline.rag.index_writer import write_index
 from hcf_pipeline.rag.retriever import Line, Retriever, lines_of
+from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.rag.vector_file import VectorFile
 from hcf_pipeline.settings import RetrievalSettings
-from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built
+from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built, texts_of, write_chunks
 
 SETTINGS = RetrievalSettings()
 
@@ -59,12 +62,13 @@ def test_the_score_is_the_weighted_sum_of_both_parts_with_their_neighbours(built
 
 
 def test_an_index_of_one_chunk_answers(built: Built, tmp_path: Path) -> None:
-    table = pq.read_table(built.chunks).slice(0, 1)
-    pq.write_table(table, tmp_path / "chunks.parquet")
-    (tmp_path / "index").mkdir()
-    write_index(tmp_path / "chunks.parquet", built.embeddings, built.encoder.identity, tmp_path / "index")
+    chunks = write_chunks({"闲聊.md": (None, [Turn(1, "host", "江照野", "茉莉花茶。", "")])}, tmp_path / "chunks")
+    for folder in ("embeddings", "index"):
+        (tmp_path / folder).mkdir()
+    write_embeddings(chunks, built.encoder, VectorCache(tmp_path / "vectors"), tmp_path / "embeddings")
+    write_index(chunks, tmp_path / "embeddings", built.encoder.identity, tmp_path / "index")
     retriever = Retriever.open(tmp_path / "index", built.encoder, SETTINGS)
-    assert [hit.text for hit in retriever.search("半程马拉松", 5)] == table["text"].to_pylist()
+    assert [hit.text for hit in retriever.search("半程马拉松", 5)] == ["江照野：茉莉花茶。"]
 
 
 def test_dates_leave_out_what_lies_outside_and_what_has_none(retriever: Retriever) -> None:
@@ -127,28 +131,35 @@ def test_an_index_of_another_encoder_is_refused(built: Built, tmp_path: Path) ->
         Index(built.index, built.encoder.identity, built.encoder.dim + 1)
 
 
-@pytest.mark.parametrize("name", ["dense.faiss", "chunks.arrow", "lexical/docs.npy", "lexical/terms.npy", "index.json"])
+@pytest.mark.parametrize(
+    "name", ["dense.faiss", "chunks.arrow", "ids.npy", "lexical/docs.npy", "lexical/terms.npy", "index.json"]
+)
 @pytest.mark.parametrize("damage", ["cut short", "one byte other", "gone"])
 def test_a_damaged_index_is_refused_in_a_sentence(built: Built, tmp_path: Path, name: str, damage: str) -> None:
     copy = tmp_path / "index"
     shutil.copytree(built.index, copy)
-    data = (copy / name).read_bytes()
+    (file,) = copy.rglob(name)
+    data = file.read_bytes()
     if damage == "gone":
-        (copy / name).unlink()
+        file.unlink()
     else:
-        middle = data.index(b'"format": 1') + 10 if name == "index.json" else len(data) // 2
+        middle = data.index(b'"format": 2') + 10 if name == "index.json" else len(data) // 2
         changed = (
             data[:middle] if damage == "cut short" else data[:middle] + bytes([data[middle] ^ 8]) + data[middle + 1 :]
         )
-        (copy / name).write_bytes(changed)
+        file.write_bytes(changed)
     with pytest.raises(ArtifactError, match="damaged"):
         Retriever.open(copy, built.encoder, SETTINGS)
+    if damage != "one byte other":
+        with pytest.raises(ArtifactError, match="damaged"):
+            Retriever.open(copy, built.encoder, SETTINGS, verified=True)
 
 
 def test_a_chunk_without_its_vector_makes_no_index(built: Built, tmp_path: Path) -> None:
-    known = Embeddings.load(built.embeddings)
-    np.save(tmp_path / "hashes.npy", known.hashes[1:])
-    np.save(tmp_path / "vectors.npy", np.array(known.vectors[1:]))
+    known = Embeddings.load(built.embeddings).files[0]
+    file = VectorFile.write(tmp_path, known.hashes[1:], known.vectors[1:])
+    written = {"format": 1, "dim": built.encoder.dim, "files": [file.path.name]}
+    (tmp_path / "embeddings.json").write_text(json.dumps(written), encoding="utf-8")
     with pytest.raises(ArtifactError, match="lacks the vectors"):
         write_index(built.chunks, tmp_path, built.encoder.identity, tmp_path)
 
@@ -156,12 +167,11 @@ def test_a_chunk_without_its_vector_makes_no_index(built: Built, tmp_path: Path)
 def test_the_sidecar_tells_what_the_index_holds(built: Built) -> None:
     sidecar = json.loads((built.index / "index.json").read_text(encoding="utf-8"))
     assert sidecar["n_transcripts"] == len(TOPICS) + 1
+    assert sidecar["n_chunks"] == len(texts_of(built.chunks))
     assert (sidecar["encoder"], sidecar["dim"]) == (built.encoder.identity, SMALL.dim)
-    assert set(sidecar["files"]) == {
-        path.relative_to(built.index).as_posix()
-        for path in built.index.rglob("*")
-        if path.is_file() and path.name != "index.json"
-    }
+    (segment,) = sidecar["segments"]
+    folder = built.index / "segments" / segment["name"]
+    assert set(segment["files"]) == {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_turn_of_several_lines_is_one_line_of_a_hit() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from hcf_pipeline.corpus.manifest import Manifest, scan
+from hcf_pipeline.corpus.manifest import MANIFEST, Manifest
+from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import (
     PAIR_SCHEMA,
     PAIRS,
@@ -18,65 +19,23 @@ from hcf_pipeline.corpus.tables import (
     write_turn_table,
 )
 from hcf_pipeline.corpus.transcript import Grammar
-from hcf_pipeline.defs.publishing import (
-    DATA_VERSION,
-    OWNERS,
-    Step,
-    code_version,
-    columns,
-    dagster_metadata,
-    latest_version,
-    store_of,
-)
+from hcf_pipeline.defs.corpus.look import RAW, look_at_corpus, pull_corpus
+from hcf_pipeline.defs.publishing import OWNERS, Step, columns, dagster_metadata, described, latest_version, store_of
 from hcf_pipeline.defs.samples import N_SAMPLES, cell, table
-from hcf_pipeline.errors import ArtifactError
-from hcf_pipeline.settings import Settings, fingerprint
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store, recipe_of
+from hcf_pipeline.errors import CorpusMoved
+from hcf_pipeline.settings import Settings
+from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe
 
-RAW = "raw_transcripts"
-MANIFEST = "corpus.json"
-
-
-def observe_corpus(store: Store, settings: Settings) -> tuple[str, Metadata]:
-    """Publishes the manifest of the corpus as it is now; returns its root hash and what a person may want to know."""
-    known = seen_corpus(store)
-    manifest = scan(settings.corpus_path, settings.sections.corpus, known)
-    metadata: Metadata = {
-        "files": len(manifest.files),
-        "megabytes": round(manifest.n_bytes / 1e6, 3),
-        "refused": len(manifest.refused),
-        "folder": str(settings.sections.corpus.path),
-    }
-    if manifest != known:
-
-        def build(folder: Path) -> Built:
-            manifest.save(folder / MANIFEST)
-            return Built(metadata, manifest.root)
-
-        store.publish(RAW, build, recipe=recipe_of(manifest.root, {}))
-    return manifest.root, metadata
-
-
-def seen_corpus(store: Store) -> Manifest | None:
-    """The corpus as it was looked at last; None before the first look, and where the record is damaged."""
-    try:
-        seen = store.current(RAW)
-        if seen is None:
-            return None
-        seen.verify()
-        return Manifest.load(seen.file(MANIFEST))
-    except ArtifactError:
-        return None
-
-
-def observation(root: str, metadata: Metadata) -> dg.AssetObservation:
-    """The event that tells Dagster which corpus is there, for sensors and for `hcf refresh`."""
-    return dg.AssetObservation(RAW, tags={DATA_VERSION: root}, metadata=dagster_metadata(metadata))
+LOOKS = 3  # at a corpus that moves while it is read
 
 
 def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     corpus = settings.sections.corpus
+    look_by = Recipe(1, settings.reads("corpus.include", "corpus.exclude"))
+    reads = ("host_labels", "guest_labels", "date_pattern", "interrupted_pattern", "noise", "max_file_mb")
+    turns_by = Recipe(2, settings.reads(*(f"corpus.{name}" for name in reads)))
+    pairs_by = Recipe(2)
 
     @dg.multi_observable_source_asset(  # type: ignore[untyped-decorator]
         name="look_at_the_corpus",
@@ -88,13 +47,16 @@ def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 group_name="corpus",
                 kinds={"markdown"},
                 owners=OWNERS,
-                code_version=code_version(1, fingerprint(corpus, "include", "exclude")),
+                code_version=look_by.code_version,
+                metadata=described(look_by),
             )
         ],
     )
-    def raw_transcripts() -> Iterator[dg.ObserveResult]:
-        root, metadata = observe_corpus(store, settings)
-        yield dg.ObserveResult(asset_key=RAW, data_version=dg.DataVersion(root), metadata=dagster_metadata(metadata))
+    def raw_transcripts(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
+        pull_corpus(settings, context.log)
+        seen = look_at_corpus(settings, context.instance)
+        metadata = dagster_metadata(seen.metadata)
+        yield dg.ObserveResult(asset_key=RAW, data_version=dg.DataVersion(seen.root), metadata=metadata)
 
     @dg.asset(
         deps=[RAW],
@@ -103,39 +65,46 @@ def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="corpus",
         kinds={"parquet"},
         owners=OWNERS,
-        code_version=code_version(
-            1,
-            fingerprint(
-                corpus,
-                "host_labels",
-                "guest_labels",
-                "date_pattern",
-                "interrupted_pattern",
-                "noise",
-                "max_file_mb",
+        code_version=turns_by.code_version,
+        metadata=described(
+            turns_by,
+            columns(
+                TURN_SCHEMA,
+                transcript="path in the corpus folder",
+                date="from the file name; null where it is incomplete",
+                turn="from 1, in file order",
+                side="host or guest",
+                label="the speaker's label as it stands in the file",
+                flags="noise_removed, cut_off",
             ),
-        ),
-        metadata=columns(
-            TURN_SCHEMA,
-            transcript="path in the corpus folder",
-            date="from the file name; null where it is incomplete",
-            turn="from 1, in file order",
-            side="host or guest",
-            label="the speaker's label as it stands in the file",
-            flags="noise_removed, cut_off",
         ),
     )
     def turn_table(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
         if latest_version(context.instance, RAW) is None:  # a first click on "Materialize all" works too
-            context.instance.report_runless_asset_event(observation(*observe_corpus(store, settings)))
+            look_again(context)
+        before = step.previous()
 
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-            manifest = Manifest.load(inputs[RAW].file(MANIFEST))
-            version, report = write_turn_table(manifest, Grammar(corpus), folder, step.progress("transcripts parsed"))
+            manifest = Manifest.load(inputs[RAW].file(MANIFEST)).at(settings.corpus_path)
+            progress = step.progress("transcripts parsed")
+            previous = before.path if before else None
+            version, report = write_turn_table(manifest, Grammar(corpus), folder, progress, previous)
+            step.notes["transcripts_parsed"] = n_made(folder / TURNS, previous and previous / TURNS)
             return Built(_turn_metadata(report), version)
 
-        return step.publish(build)
+        try:
+            return step.publish(build)
+        except CorpusMoved as error:
+            if context.retry_number == LOOKS:
+                raise
+            context.log.warning(f"{error.en} Looking again.")
+            look_again(context)  # a run keeps to one snapshot: this one is no longer to be had
+            raise dg.RetryRequested(LOOKS, seconds_to_wait=1) from error
+
+    def look_again(context: dg.AssetExecutionContext) -> None:
+        if (seen := look_at_corpus(settings, context.instance)).is_news:
+            context.instance.report_runless_asset_event(seen.observation)
 
     @dg.asset(
         deps=[turn_table],
@@ -144,19 +113,28 @@ def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="corpus",
         kinds={"parquet"},
         owners=OWNERS,
-        code_version=code_version(1),
-        metadata=columns(
-            PAIR_SCHEMA,
-            pair="from 1, in file order",
-            guest_text="the guest's turns before the answer, joined",
-            host_text="the host's turns that follow, joined",
-            first_turn="number of the first turn of the pair",
-            last_turn="number of the last turn of the pair",
+        code_version=pairs_by.code_version,
+        metadata=described(
+            pairs_by,
+            columns(
+                PAIR_SCHEMA,
+                pair="from 1, in file order",
+                guest_text="the guest's turns before the answer, joined",
+                host_text="the host's turns that follow, joined",
+                first_turn="number of the first turn of the pair",
+                last_turn="number of the last turn of the pair",
+            ),
         ),
     )
     def parsed_pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        step = Step(context, store)
+        before = step.previous()
+
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-            version, n_pairs, personas = write_pair_table(inputs["turn_table"].file(TURNS), folder)
+            turns = inputs["turn_table"].path / TURNS
+            previous = before.path if before else None
+            version, n_pairs, personas = write_pair_table(turns, folder, previous)
+            step.notes["transcripts_paired"] = n_made(folder / PAIRS, previous and previous / PAIRS)
             metadata: Metadata = {
                 "rows": n_pairs,
                 "persona": next(iter(personas), ""),
@@ -164,7 +142,7 @@ def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             }
             return Built(metadata, version)
 
-        return Step(context, store).publish(build)
+        return step.publish(build)
 
     return [raw_transcripts, turn_table, parsed_pairs]
 

@@ -7,19 +7,27 @@ from pathlib import Path
 import dagster as dg
 
 from hcf_pipeline.chat.release import made_from
+from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import TURNS
-from hcf_pipeline.defs.models import make_model, model_code_version, model_deps
-from hcf_pipeline.defs.publishing import OWNERS, Step, code_version, columns, store_of
+from hcf_pipeline.defs.models import make_model, model_deps, model_recipe
+from hcf_pipeline.defs.publishing import OWNERS, Step, columns, described, store_of
+from hcf_pipeline.files import hash_of
 from hcf_pipeline.models import model_folder
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, write_chunk_table
-from hcf_pipeline.settings import EMBEDDED, Settings, fingerprint
-from hcf_pipeline.store import Artifact, Built, Metadata
+from hcf_pipeline.settings import EMBEDDED, Settings
+from hcf_pipeline.store import Artifact, Built, Metadata, Recipe
+
+VECTOR_CACHE = "cache/vectors"
 
 
 def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     sections = settings.sections
     embedded = sections.encoder.model == EMBEDDED
+    chunks_by = Recipe(2, settings.reads("chunks"))
+    encoder_by = model_recipe(settings, "encoder", "dim", "vocab_size", "steps")
+    vectors_by = Recipe(2)
+    index_by = Recipe(2)
 
     @dg.asset(
         deps=["turn_table"],
@@ -28,22 +36,28 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="retrieval",
         kinds={"parquet"},
         owners=OWNERS,
-        code_version=code_version(1, fingerprint(sections.chunks)),
-        metadata=columns(
-            CHUNK_SCHEMA,
-            chunk_id="stable under edits elsewhere in the transcript",
-            content_hash="of the text; vectors are kept by it",
-            transcript="path in the corpus folder",
-            turn_nos="turn number of each line of the text",
-            n_chars="characters of the turns, labels apart",
+        code_version=chunks_by.code_version,
+        metadata=described(
+            chunks_by,
+            columns(
+                CHUNK_SCHEMA,
+                chunk_id="stable under edits elsewhere in the transcript",
+                content_hash="of the text; vectors are kept by it",
+                transcript="path in the corpus folder",
+                turn_nos="turn number of each line of the text",
+                n_chars="characters of the turns, labels apart",
+            ),
         ),
     )
     def chunk_table(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
+        before = step.previous()
 
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-            turns = inputs["turn_table"].file(TURNS)
-            version, n_chunks = write_chunk_table(turns, sections.chunks, folder, step.progress("turns chunked"))
+            turns, progress = inputs["turn_table"].path / TURNS, step.progress("transcripts chunked")
+            previous = before.path if before else None
+            version, n_chunks = write_chunk_table(turns, sections.chunks, folder, progress, previous)
+            step.notes["transcripts_chunked"] = n_made(folder / CHUNKS, previous and previous / CHUNKS)
             return Built({"rows": n_chunks}, version)
 
         return step.publish(build)
@@ -59,7 +73,8 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="retrieval",
         kinds={"pytorch" if embedded else "huggingface"},
         owners=OWNERS,
-        code_version=model_code_version(settings, sections.encoder, "dim", "vocab_size", "steps"),
+        code_version=encoder_by.code_version,
+        metadata=described(encoder_by),
     )
     def encoder_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
@@ -80,7 +95,8 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"numpy"},
         owners=OWNERS,
         pool="embedding",
-        code_version=code_version(1),
+        code_version=vectors_by.code_version,
+        metadata=described(vectors_by),
     )
     def chunk_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
@@ -88,44 +104,39 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
             from hcf_pipeline.rag.embed import write_embeddings
             from hcf_pipeline.rag.encoder import load_encoder
+            from hcf_pipeline.rag.vector_cache import VectorCache
 
             encoder = load_encoder(model_folder(inputs["encoder_model"]), sections.chat.device, sections.encoder)
-            before = step.previous()
-            same_encoder = before and before.inputs.get("encoder_model") == inputs["encoder_model"].version
-            report = write_embeddings(
-                inputs["chunk_table"].file(CHUNKS),
-                encoder,
-                before.path if before and same_encoder else None,
-                folder,
-                step.progress("texts encoded"),
-            )
-            return Built(dataclasses.asdict(report))
+            cache = VectorCache(store.home / VECTOR_CACHE)
+            chunks, progress = inputs["chunk_table"].path / CHUNKS, step.progress("texts encoded")
+            report = write_embeddings(chunks, encoder, cache, folder, progress)
+            step.notes["texts_encoded"] = report.n_encoded
+            return Built({"texts": report.n_texts}, hash_of([encoder.identity, report.version]))
 
         return step.publish(build)
 
     @dg.asset(
         deps=["chunk_table", "chunk_embeddings"],
-        description="What retrieval reads: the FAISS index, the lexical index and the rows that they lead to."
-        "\n\n检索索引：向量索引、字面索引和原文。",
+        description="What retrieval reads: vectors, terms and rows, in segments. An update writes one segment for what is new."
+        "\n\n检索索引：向量、字面索引和原文，分段存放，更新时只写新的一段。",
         group_name="retrieval",
         kinds={"faiss"},
         owners=OWNERS,
-        code_version=code_version(1),
+        code_version=index_by.code_version,
+        metadata=described(index_by),
     )
     def faiss_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
+        before = step.previous()
 
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
             from hcf_pipeline.rag.encoder import encoder_identity
-            from hcf_pipeline.rag.index import write_index
+            from hcf_pipeline.rag.index_writer import write_index
 
             encoder = made_from(store, inputs["chunk_embeddings"], ["encoder_model"])
-            report = write_index(
-                inputs["chunk_table"].file(CHUNKS),
-                inputs["chunk_embeddings"].path,
-                encoder_identity(model_folder(encoder)),
-                folder,
-            )
+            chunks, vectors = inputs["chunk_table"].path / CHUNKS, inputs["chunk_embeddings"].path
+            identity = encoder_identity(model_folder(encoder))
+            report = write_index(chunks, vectors, identity, folder, before.path if before else None)
             return Built(dataclasses.asdict(report))
 
         return step.publish(build)

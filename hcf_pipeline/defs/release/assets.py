@@ -5,19 +5,22 @@ from pathlib import Path
 
 import dagster as dg
 
-from hcf_pipeline.chat.release import ADAPTER_CORPUS, INDEX_CORPUS, Release, made_from, pin
+from hcf_pipeline.chat.release import ADAPTER_CORPUS, INDEX_CORPUS, Release, made_from, moved_pins, pin
 from hcf_pipeline.corpus.questions import asked_in_corpus
 from hcf_pipeline.corpus.tables import PAIRS, REPORT, TurnReport
-from hcf_pipeline.defs.publishing import OWNERS, Step, code_version, store_of
+from hcf_pipeline.defs.publishing import OWNERS, Step, described, store_of
 from hcf_pipeline.defs.resources import ChatModel
 from hcf_pipeline.defs.samples import N_SAMPLES, cell
+from hcf_pipeline.gates import GATES, judge, refuse
 from hcf_pipeline.models import model_source
 from hcf_pipeline.settings import EMBEDDED, Settings
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata
+from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe
 
 
 def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
+    release_by = Recipe(1)
+    answers_by = Recipe(1)
 
     @dg.asset(
         deps=["lora_adapter", "faiss_index"],
@@ -27,14 +30,18 @@ def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"json"},
         owners=OWNERS,
         pool="release",
-        code_version=code_version(1),
+        code_version=release_by.code_version,
+        metadata=described(release_by),
     )
     def release(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
             adapter, index = inputs["lora_adapter"], inputs["faiss_index"]
+            made_of = {"lora_adapter": adapter, "faiss_index": index}
             base = made_from(store, adapter, ["base_model"])
             samples = made_from(store, adapter, ["sft_dataset"])
             turns = made_from(store, index, ["chunk_table", "turn_table"])
+            made_of |= {"turn_table": turns}
+            refuse({gate: judge(gate, made_of[gate.asset], store, settings) for gate in GATES})
             made = Release(
                 toy=model_source(base).source == EMBEDDED,
                 persona=str(samples.metadata["persona"]),
@@ -59,7 +66,9 @@ def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             }
             return Built(metadata, made.id)
 
-        return Step(context, store).publish(build)
+        step = Step(context, store)
+        kept = step.previous()
+        return step.publish(build, reuse=kept is None or not moved_pins(store, kept))
 
     @dg.asset(
         deps=["release", "parsed_pairs"],
@@ -68,14 +77,15 @@ def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="serving",
         kinds={"markdown"},
         owners=OWNERS,
-        code_version=code_version(1),
+        code_version=answers_by.code_version,
+        metadata=described(answers_by),
     )
     def sample_answers(context: dg.AssetExecutionContext, chat_model: ChatModel) -> dg.MaterializeResult[None]:
         step = Step(context, store)
 
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
             shown: list[str] = []
-            for n, question in enumerate(asked_in_corpus(inputs["parsed_pairs"].file(PAIRS), N_SAMPLES), 1):
+            for n, question in enumerate(asked_in_corpus(inputs["parsed_pairs"].path / PAIRS, N_SAMPLES), 1):
                 step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
                 answer = chat_model.answer(question)
                 quotes = [f"> {cell(quote.text)} [{quote.n}]" for quote in answer.quotes]

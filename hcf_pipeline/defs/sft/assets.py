@@ -11,14 +11,15 @@ import dagster as dg
 
 from hcf_pipeline.chat.prompt import NEUTRAL_SYSTEM, system_prompt
 from hcf_pipeline.corpus.tables import PAIRS
-from hcf_pipeline.defs.models import make_model, model_code_version, model_deps
-from hcf_pipeline.defs.publishing import OWNERS, Step, code_version, columns, store_of
+from hcf_pipeline.defs.models import make_model, model_deps, model_recipe
+from hcf_pipeline.defs.publishing import OWNERS, Step, columns, described, store_of
 from hcf_pipeline.defs.samples import sample_table
 from hcf_pipeline.errors import HcfError, RunFailed
+from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.models import model_folder
-from hcf_pipeline.settings import EMBEDDED, Settings, fingerprint
+from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, write_samples
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, file_sha256, hash_of
+from hcf_pipeline.store import WORK, Artifact, Built, Markdown, Metadata, Recipe
 
 SAMPLES = "samples"
 
@@ -27,6 +28,9 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     sections = settings.sections
     embedded = sections.base.model == EMBEDDED
+    samples_by = Recipe(1, settings.reads("sft", "chat.persona_prompt"))
+    base_by = model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps")
+    adapter_by = Recipe(1, settings.reads("lora", "base.quantize"))
 
     @dg.asset(
         deps=["parsed_pairs"],
@@ -35,14 +39,17 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="training",
         kinds={"huggingface", "arrow"},
         owners=OWNERS,
-        code_version=code_version(1, fingerprint(sections.sft), fingerprint(sections.chat, "persona_prompt")),
-        metadata=columns(
-            SAMPLE_SCHEMA,
-            messages="the conversation: system, then guest and host in turn",
-            transcript="path in the corpus folder",
-            first_turn="number of the first turn in it",
-            last_turn="number of the last turn in it",
-            n_chars="characters of guest and host",
+        code_version=samples_by.code_version,
+        metadata=described(
+            samples_by,
+            columns(
+                SAMPLE_SCHEMA,
+                messages="the conversation: system, then guest and host in turn",
+                transcript="path in the corpus folder",
+                first_turn="number of the first turn in it",
+                last_turn="number of the last turn in it",
+                n_chars="characters of guest and host",
+            ),
         ),
     )
     def sft_dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -54,7 +61,7 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             prompt = system_prompt(sections.chat.persona_prompt, persona)
             samples = folder / SAMPLES
             version, report = write_samples(
-                pairs.file(PAIRS), sections.sft, prompt, samples, step.progress("broadcasts")
+                pairs.path / PAIRS, sections.sft, prompt, samples, step.progress("broadcasts")
             )
             metadata: Metadata = {
                 "rows": report.n_train + report.n_held_out,
@@ -80,7 +87,8 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"pytorch" if embedded else "huggingface"},
         owners=OWNERS,
         pool="gpu",
-        code_version=model_code_version(settings, sections.base, "vocab_size", "hidden_size", "layers", "steps"),
+        code_version=base_by.code_version,
+        metadata=described(base_by),
     )
     def base_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         step = Step(context, store)
@@ -105,13 +113,14 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"pytorch", "huggingface"},
         owners=OWNERS,
         pool="gpu",
-        code_version=code_version(1, fingerprint(sections.lora), fingerprint(sections.base, "quantize")),
+        code_version=adapter_by.code_version,
+        metadata=described(adapter_by),
     )
     def lora_adapter(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> dg.MaterializeResult[None]:
         step = Step(context, store)
 
         def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-            work = store.home / "lora_adapter" / f".work-{step.recipe()}"  # found again after a crash
+            work = store.home / "lora_adapter" / f"{WORK}{step.recipe().id}"  # found again after a crash
             order = {
                 "base": str(model_folder(inputs["base_model"])),
                 "base_name": sections.base.model if not embedded else EMBEDDED,

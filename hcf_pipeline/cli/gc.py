@@ -1,0 +1,33 @@
+"""`hcf gc`: what nobody needs any more is removed; with --dry-run it is only told."""
+
+from __future__ import annotations
+
+from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
+
+
+def run_gc(call: Invocation, *, dry_run: bool, as_json: bool) -> None:
+    from hcf_pipeline.defs.home import dagster_instance
+    from hcf_pipeline.defs.liveness import reap_dead_runs
+    from hcf_pipeline.defs.publishing import store_of
+    from hcf_pipeline.defs.refresh import nobody_else
+    from hcf_pipeline.defs.tidying import tidy_up
+
+    settings = call.settings()
+    store = store_of(settings)
+    with only_json(), store.lock(), dagster_instance(settings) as instance:
+        reap_dead_runs(instance)
+        nobody_else(instance)
+        found = tidy_up(settings, dry_run=dry_run)
+    n_bytes = sum(one.n_bytes for one in found)
+    if as_json:
+        removed = [{"path": one.path.relative_to(store.home).as_posix(), "bytes": one.n_bytes} for one in found]
+        print_json({"removed": removed, "bytes": n_bytes, "dry_run": dry_run})
+        return
+    for one in found:
+        out.print(f"{one.path.relative_to(store.home)}  {human_size(one.n_bytes)}", markup=False)
+    zh, en = ("会腾出", "Would free") if dry_run else ("腾出", "Freed")
+    out.print(
+        call.say(
+            f"{zh} {human_size(n_bytes)}（{len(found)} 项）。", f"{en} {human_size(n_bytes)} ({len(found)} items)."
+        )
+    )

@@ -1,0 +1,131 @@
+"""The automation condition of every asset: run when stale, once its inputs are settled and no policy or gate says no.
+
+Dagster's built-in conditions react to events, and lose an update that comes while an asset is being made (dagster
+issues 33587, 33656, 34067, 24650). This one looks at the state: what is stale is asked for again until it isn't.
+One request for each recipe; where a run was killed, again after a pause; where a step failed by its own fault, only when
+the recipe changed or the schedule has come round.
+"""
+
+import datetime
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
+from dagster._utils.schedules import reverse_cron_string_iterator
+
+from hcf_pipeline.defs.gating import failed_gates
+from hcf_pipeline.defs.liveness import UNDER_WAY
+from hcf_pipeline.defs.plan import Plan, make_plan
+from hcf_pipeline.defs.policy import waits
+from hcf_pipeline.defs.publishing import store_of
+from hcf_pipeline.defs.staleness import AssetState, asset_states
+from hcf_pipeline.settings import Settings
+
+AGAIN_AFTER_S = (60, 300, 1800)  # where a run was killed, or never began
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What this condition asked for last."""
+
+    recipe: str
+    at: float  # seconds since 1970
+    times: int
+
+    @staticmethod
+    def load(cursor: str | None) -> "Asked | None":
+        return Asked(**json.loads(cursor)) if cursor else None
+
+
+class _Look:
+    """The state of everything in one evaluation, found once for all assets."""
+
+    def __init__(self, context: AutomationContext[dg.AssetKey], settings: Settings) -> None:
+        self._instance = context.asset_graph_view.instance
+        self._settings = settings
+        self.view = context.asset_graph_view  # one for each evaluation
+        self.states: Mapping[str, AssetState] = asset_states(context.asset_graph, self._instance, store_of(settings))
+
+    @cached_property
+    def plan(self) -> Plan:
+        store, refresh = store_of(self._settings), self._settings.sections.refresh
+        failed = {gate.asset for gate in failed_gates(self._settings, self.states)}
+        return make_plan(self.states, waits(self.states, self._instance, store, refresh), failed)
+
+    @cached_property
+    def being_made(self) -> frozenset[str]:
+        """Assets of runs under way; all of them while an `hcf refresh` is at work."""
+        if store_of(self._settings).owner() is not None:
+            return frozenset(self.states)
+        runs = self._instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
+        whole = any(run.asset_selection is None for run in runs)
+        return frozenset(
+            self.states if whole else (key.to_user_string() for run in runs for key in run.asset_selection or ())
+        )
+
+    def wanted(self, name: str) -> bool:
+        """Training takes hours: an asset doesn't wait for an input that is being trained, it takes the one that is there."""
+        held_up_by = {name, *(self.states[name].parents - {"lora_adapter"})}
+        return name in self.plan.wave and not held_up_by & self.being_made
+
+
+class WhenStale(dg.AutomationCondition[dg.AssetKey]):
+    """True for an asset that is stale or missing, and to be made now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._look: _Look | None = None
+
+    @property
+    def name(self) -> str:
+        return "when_stale"
+
+    @property
+    def description(self) -> str:
+        refresh = self._settings.sections.refresh
+        return (
+            "stale or missing, its inputs settled, no gate against it; training waits for "
+            f"{refresh.train_pairs or '∞'} new pairs or for {refresh.train_cron or 'nothing'}"
+        )
+
+    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        if self._look is None or self._look.view is not context.asset_graph_view:
+            self._look = _Look(context, self._settings)
+        look, name = self._look, context.key.to_user_string()
+        asked = Asked.load(context.cursor)
+        recipe = look.states[name].now.id
+        if not look.wanted(name) or (asked and asked.recipe == recipe and not self._again(context, asked)):
+            return dg.AutomationResult(context, context.get_empty_subset(), cursor=context.cursor)
+        times = asked.times + 1 if asked and asked.recipe == recipe else 1
+        cursor = json.dumps(asdict(Asked(recipe, time.time(), times)))
+        return dg.AutomationResult(context, context.candidate_subset, cursor=cursor)
+
+    def _again(self, context: AutomationContext[dg.AssetKey], asked: Asked) -> bool:
+        """Whether what was asked for in vain is to be asked for once more."""
+        if _last_tick(self._settings) > asked.at:
+            return True
+        if asked.times > len(AGAIN_AFTER_S) or time.time() < asked.at + AGAIN_AFTER_S[asked.times - 1]:
+            return False
+        return not _failed_by_itself(context.asset_graph_view.instance, context.key, asked.at)
+
+
+def _failed_by_itself(instance: dg.DagsterInstance, key: dg.AssetKey, since: float) -> bool:
+    """Whether a run since then came as far as a failing step: what was killed has none."""
+    after = datetime.datetime.fromtimestamp(since - 60, tz=datetime.UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=after)
+    return any(
+        instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        for run in instance.get_runs(failed, limit=20)
+        if run.asset_selection is None or key in run.asset_selection
+    )
+
+
+def _last_tick(settings: Settings) -> float:
+    refresh = settings.sections.refresh
+    now = datetime.datetime.now(ZoneInfo(refresh.timezone)).timestamp()
+    return next(reverse_cron_string_iterator(now, refresh.cron, refresh.timezone)).timestamp()

@@ -1,0 +1,70 @@
+"""What the store does to single files: hashes, links, replacements that are whole, JSON that knows its own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+DRAFT = ".draft-"  # what is not yet published, or replaced; the id of the process that writes it follows
+SEAL = "seal"  # in sealed JSON: the hash of the rest
+
+
+def hash_of(value: object) -> str:
+    """20 hex digits of the sha256 of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:20]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under a second name, so that versions share what they have in common; a copy where that can't be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(value: Mapping[str, object]) -> str:
+    """JSON with a hash of itself: the store's own books are as hard to falsify as the files they speak of."""
+    return json.dumps({**value, SEAL: hash_of(value)}, ensure_ascii=False, indent=1, sort_keys=True)
+
+
+def unsealed(text: str) -> dict[str, Any]:
+    """Raises ValueError or KeyError where the text is not what was sealed."""
+    value: dict[str, Any] = json.loads(text)
+    if hash_of({name: part for name, part in value.items() if name != SEAL}) != value[SEAL]:
+        raise ValueError(SEAL)
+    return value
+
+
+def replace_text(path: Path, text: str) -> None:
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    fsync(path.parent)
+
+
+def fsync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def inode(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino

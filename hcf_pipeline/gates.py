@@ -1,0 +1,161 @@
+"""Quality gates: what must hold before an artifact may get into a release.
+
+Each gate stands three times: as a blocking asset check in Dagster, in the plan that the automation and `hcf refresh`
+follow, and inside `release`, which refuses. For a blocking check alone stops nothing in a later run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hcf_pipeline.chat.release import POINTER, RELEASE, Release, made_from
+from hcf_pipeline.corpus.tables import REPORT, TurnReport
+from hcf_pipeline.errors import GateFailed, HcfError, Lang
+from hcf_pipeline.settings import ReleaseSettings, Settings
+from hcf_pipeline.store import Artifact, Store
+
+
+class Words(NamedTuple):
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says: what it found, what to do if it did not pass, and figures for a page."""
+
+    passed: bool
+    found: Words
+    advice: Words
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def text(self, lang: Lang) -> str:
+        found, advice = getattr(self.found, lang), getattr(self.advice, lang)
+        return found if self.passed else f"{found}{'；' if lang == 'zh' else '; '}{advice}"
+
+
+@dataclass(frozen=True)
+class Gate:
+    name: str
+    asset: str
+    description: str
+    judge: Callable[[Artifact, Store, ReleaseSettings], Verdict]
+
+
+def enough_transcripts(turns: Artifact, store: Store, settings: ReleaseSettings) -> Verdict:
+    """A corpus that lost most of its transcripts is taken for an accident: a wrong folder, a failed pull."""
+    now = TurnReport.load(turns.file(REPORT)).n_transcripts
+    before = _n_released(store) or now
+    lost = max(0.0, 1 - now / before) if before else 0.0
+    return Verdict(
+        lost <= settings.max_lost,
+        Words(f"已发布 {before} 份文稿，现在有 {now} 份", f"{before} transcripts are released, {now} are there now"),
+        Words(
+            f"少得超过 [release] max_lost = {settings.max_lost}：若是有意的请调大它，否则请检查 [corpus] path 和文稿目录",
+            f"that is more lost than [release] max_lost = {settings.max_lost}: if it is meant, raise that, else look at [corpus] "
+            "path and the folder",
+        ),
+        {"transcripts": now, "released_transcripts": before, "lost_share": round(lost, 4)},
+    )
+
+
+def adapter_learnt(adapter: Artifact, _: Store, settings: ReleaseSettings) -> Verdict:
+    """An adapter whose loss is no number, or that made its base worse, is not let in."""
+    found = {name: adapter.metadata.get(name) for name in ("train_loss", "held_out_loss_base", "held_out_loss")}
+    losses = {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
+    base, own = losses.get("held_out_loss_base"), losses.get("held_out_loss")
+    rise = own - base if base is not None and own is not None else 0.0
+    shown = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+    return Verdict(
+        all(map(math.isfinite, losses.values())) and rise <= settings.max_loss_rise,
+        Words(f"训练结果：{shown or '没有损失值'}", f"training gave {shown or 'no loss'}"),
+        Words(
+            f"[release] max_loss_rise = {settings.max_loss_rise}：请检查 [lora] learning_rate 和训练样本",
+            f"[release] max_loss_rise is {settings.max_loss_rise}: look at [lora] learning_rate and at the samples",
+        ),
+        losses,
+    )
+
+
+def index_finds_itself(index: Artifact, store: Store, _: ReleaseSettings) -> Verdict:
+    """The index opens whole, holds every chunk, and finds chunks by their own vectors."""
+    from hcf_pipeline.rag.self_test import self_test
+
+    found = self_test(index.path)
+    return Verdict(
+        found.n_wrong == 0 and found.n_chunks == _n_chunks(index, store),
+        Words(
+            f"索引里有 {found.n_chunks} 段，抽查的 {found.n_tried} 段中有 {found.n_wrong} 段找不到自己",
+            f"the index holds {found.n_chunks} chunks, and {found.n_wrong} of {found.n_tried} tried do not find themselves",
+        ),
+        Words("请检查 [encoder] 和 [chunks] 的设置", "look at the settings of [encoder] and [chunks]"),
+        {"chunks": found.n_chunks, "tried": found.n_tried, "not_found": found.n_wrong},
+    )
+
+
+GATES = (
+    Gate(
+        "enough_transcripts",
+        "turn_table",
+        "Not many more transcripts are gone than [release] max_lost allows.\n\n文稿没有大量丢失。",
+        enough_transcripts,
+    ),
+    Gate(
+        "adapter_learnt",
+        "lora_adapter",
+        "The losses are numbers, and the adapter is not worse than its base.\n\n适配器没有把基座练坏。",
+        adapter_learnt,
+    ),
+    Gate(
+        "index_finds_itself",
+        "faiss_index",
+        "The index is whole, and chunks are found by their own vectors.\n\n索引完整，抽查的文段找得到自己。",
+        index_finds_itself,
+    ),
+)
+
+
+def judge(gate: Gate, artifact: Artifact, store: Store, settings: Settings) -> Verdict:
+    """The gate's verdict on one version; what cannot even be read does not pass."""
+    serving = store.readable(RELEASE)
+    key = (store.home, gate.name, artifact.version, settings.sections.release, serving and serving.version)
+    if key not in _verdicts:
+        try:
+            _verdicts[key] = gate.judge(artifact, store, settings.sections.release)
+        except HcfError as error:
+            return Verdict(
+                False, Words("读不出来", "cannot be read"), Words(error.zh.rstrip("。"), error.en.rstrip("."))
+            )
+    return _verdicts[key]
+
+
+_verdicts: dict[tuple[object, ...], Verdict] = {}  # a sensor asks every few seconds
+
+
+def refuse(failed: Mapping[Gate, Verdict]) -> None:
+    """Raises GateFailed that names the first of these that did not pass."""
+    for gate, verdict in failed.items():
+        if not verdict.passed:
+            raise GateFailed(
+                zh=f"检查 {gate.name} 没有通过，不发布，原来的发布继续服务：{verdict.text('zh')}。",
+                en=f"The check {gate.name} failed, so nothing is released and what was released serves on: {verdict.text('en')}.",
+            )
+
+
+def _n_released(store: Store) -> int | None:
+    """The transcripts of the release that serves; None where there is none, or where it is damaged."""
+    try:
+        serving = store.current(RELEASE)
+        if serving is None:
+            return None
+        turns = store.open("turn_table", Release.load(serving.file(POINTER)).turns.version)
+        return TurnReport.load(turns.file(REPORT)).n_transcripts
+    except HcfError:
+        return None
+
+
+def _n_chunks(index: Artifact, store: Store) -> int:
+    return int(str(made_from(store, index, ["chunk_table"]).metadata["rows"]))

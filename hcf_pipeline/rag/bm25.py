@@ -1,0 +1,84 @@
+"""BM25 over all segments of an index, as if it were one: only texts that are live count, wherever they lie.
+
+k1 and b come with the question, so that they can change without a new index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from hcf_pipeline.rag.lexical import Ints, LexicalSegment, Matches, terms_of
+
+Floats = npt.NDArray[np.float32]
+Weights = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
+
+
+class LexicalIndex:
+    """Read only, safe to share between threads. `live[i]` tells which texts of segment i count; None: all."""
+
+    def __init__(self, segments: Sequence[LexicalSegment], live: Sequence[Mask | None]) -> None:
+        self._segments = segments
+        self._live = live
+        lengths = [s.lengths if mask is None else s.lengths[mask] for s, mask in zip(segments, live, strict=True)]
+        self.n_texts = sum(map(len, lengths))
+        n_terms = sum(int(of_segment.sum(dtype=np.int64)) for of_segment in lengths)
+        self._mean_length = n_terms / self.n_texts if n_terms else 1.0
+        self._norms = lru_cache(maxsize=4)(self._length_norms)
+
+    def scores(self, question: str, k1: float, b: float) -> tuple[Floats, float]:
+        """(BM25 of every text, what a text could reach at most); the question's terms count once each.
+
+        One score for each text of all segments in turn, float32; those of texts that aren't live mean nothing. The
+        maximum is the sum over the question's terms, known or not, of idf × (k1 + 1).
+        """
+        terms = terms_of(question)
+        matches = [segment.find(terms) for segment in self._segments]
+        weights = self._idf(matches, len(terms)) * (k1 + 1)
+        parts = [_score(found, weights, norms) for found, norms in zip(matches, self._norms(k1, b), strict=True)]
+        return np.concatenate(parts), float(weights.sum())
+
+    def idf(self, terms: Ints) -> Weights:
+        """Weight of each term: log(1 + (n - df + 0.5) / (df + 0.5)); one never seen weighs most."""
+        return self._idf([segment.find(terms) for segment in self._segments], len(terms))
+
+    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+        n_docs = np.zeros(n_terms, dtype=np.int64)
+        for found, live in zip(matches, self._live, strict=True):
+            n_docs += found.n_docs if live is None else _live_docs(found, live)
+        return np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
+
+    def _length_norms(self, k1: float, b: float) -> list[Floats]:
+        norms = [k1 * (1 - b + b * np.asarray(s.lengths) / self._mean_length) for s in self._segments]
+        return [np.maximum(of_segment, NO_NORM).astype(np.float32) for of_segment in norms]
+
+
+def _live_docs(found: Matches, live: Mask) -> Ints:
+    dead = found.term[~live[found.docs]]
+    n_docs: Ints = found.n_docs - np.bincount(dead, minlength=len(found.n_docs))
+    for term, row in zip(found.common_term.tolist(), found.rows, strict=True):
+        n_docs[term] = np.count_nonzero(np.logical_and(row, live))
+    return n_docs
+
+
+def _score(found: Matches, weights: Weights, norms: Floats) -> Floats:
+    """Shape (texts of the segment,). Summed in float64, where adding float32 is exact: so the order of the terms, which
+    depends on the segment, leaves no trace, and equal texts have equal scores in all segments.
+    """
+    factors = weights.astype(np.float32)
+    counts = found.counts.astype(np.float32)
+    worth = factors[found.term] * counts / (counts + norms[found.docs])
+    total = np.bincount(found.docs, weights=worth, minlength=len(norms)).astype(np.float64)  # int64 of no postings
+    for factor, row in zip(factors[found.common_term], found.rows, strict=True):
+        counts = row.astype(np.float32)
+        below = counts + norms
+        counts *= factor
+        counts /= below
+        total += counts
+    return total.astype(np.float32)

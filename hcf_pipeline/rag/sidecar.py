@@ -1,0 +1,119 @@
+"""index.json: what an index was made with, its segments and their checksums, and which transcripts are live."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from hcf_pipeline.corpus.parts import Entry
+from hcf_pipeline.errors import ArtifactError
+from hcf_pipeline.files import hash_of
+
+SIDECAR = "index.json"
+SEGMENTS = "segments"
+FORMAT = 2
+
+
+class Held(NamedTuple):
+    """One transcript of a segment, in the order of its rows."""
+
+    path: str
+    date: datetime.date | None
+    digest: str  # of its chunk rows
+    n_rows: int
+    live: bool  # a dead one is in the files, but nothing of it is found or counted
+
+    @staticmethod
+    def of(entry: Entry) -> Held:
+        return Held(entry.path, entry.date, entry.digest, entry.n_rows, True)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One segment of an index."""
+
+    name: str  # of its folder in SEGMENTS
+    files: Mapping[str, str]  # sha256 by path under that folder
+    transcripts: tuple[Held, ...]
+
+    @property
+    def n_rows(self) -> int:
+        return sum(held.n_rows for held in self.transcripts)
+
+    @property
+    def n_live(self) -> int:
+        return sum(held.n_rows for held in self.transcripts if held.live)
+
+    @property
+    def n_dead(self) -> int:
+        return self.n_rows - self.n_live
+
+    def with_live(self, live: Sequence[bool]) -> Listed:
+        held = tuple(h._replace(live=is_live) for h, is_live in zip(self.transcripts, live, strict=True))
+        return replace(self, transcripts=held)
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    encoder: str
+    dim: int
+    segments: tuple[Listed, ...]
+
+    @property
+    def live(self) -> list[Held]:
+        return [held for segment in self.segments for held in segment.transcripts if held.live]
+
+    @property
+    def content(self) -> str:
+        """20 hex digits over what the index answers with, whatever its segments are."""
+        rows = sorted((held.path, str(held.date), held.digest) for held in self.live)
+        return hash_of([FORMAT, self.encoder, self.dim, rows])
+
+    def save(self, folder: Path) -> None:
+        live = self.live
+        written = {
+            "format": FORMAT,
+            "encoder": self.encoder,
+            "dim": self.dim,
+            "n_chunks": sum(held.n_rows for held in live),
+            "n_transcripts": len(live),
+            "segments": [
+                {
+                    "name": segment.name,
+                    "files": dict(segment.files),
+                    "transcripts": [(h.path, h.date and h.date.isoformat(), *h[2:]) for h in segment.transcripts],
+                }
+                for segment in self.segments
+            ],
+        }
+        (folder / SIDECAR).write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Sidecar:
+        """Raises ArtifactError where it is missing, damaged, or of another format."""
+        try:
+            raw = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
+            if raw["format"] != FORMAT:
+                raise ValueError(raw["format"])
+            segments = tuple(
+                Listed(str(s["name"]), dict(s["files"]), tuple(_held(*row) for row in s["transcripts"]))
+                for s in raw["segments"]
+            )
+            return Sidecar(str(raw["encoder"]), int(raw["dim"]), segments)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(folder / SIDECAR) from error
+
+
+def _held(path: str, date: str | None, digest: str, n_rows: int, live: bool) -> Held:
+    return Held(path, datetime.date.fromisoformat(date) if date else None, digest, n_rows, live)
+
+
+def damaged(path: Path) -> ArtifactError:
+    return ArtifactError(
+        zh=f"索引不完整或已损坏（{path}）；请运行 hcf refresh 重建索引。",
+        en=f"The index is incomplete or damaged ({path}); run hcf refresh to build it again.",
+    )

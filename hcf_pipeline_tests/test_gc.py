@@ -1,0 +1,138 @@
+"""What may go from a home, and what must stay."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hcf_pipeline.chat.release import POINTER, Release, pin, releases, roll_back
+from hcf_pipeline.errors import NotReady
+from hcf_pipeline.gc import clear, garbage
+from hcf_pipeline.store import Artifact, Built, Recipe, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home")
+
+
+def publish(store: Store, asset: str, text: str, **inputs: str) -> Artifact:
+    def build(folder: Path) -> Built:
+        (folder / "text").write_text(text, encoding="utf-8")
+        return Built({})
+
+    return store.publish(asset, build, Recipe(1, {"text": text}, inputs))
+
+
+def release(store: Store, text: str) -> Artifact:
+    """A release of an adapter and an index made for it, each with its ancestors."""
+    turns = publish(store, "turn_table", f"turns {text}")
+    index = publish(store, "faiss_index", f"index {text}", turn_table=turns.version)
+    base = publish(store, "base_model", "one base")
+    adapter = publish(store, "lora_adapter", f"adapter {text}", base_model=base.version)
+    made = Release(
+        toy=True,
+        persona="江",
+        persona_prompt="",
+        host_labels=("江",),
+        adapter=pin(adapter),
+        adapter_corpus="c",
+        base=pin(base),
+        index=pin(index),
+        index_corpus="c",
+        encoder=pin(base),
+        turns=pin(turns),
+    )
+
+    def build(folder: Path) -> Built:
+        made.save(folder)
+        return Built({}, made.id)
+
+    inputs = {"lora_adapter": adapter.version, "faiss_index": index.version}
+    return store.publish("release", build, Recipe(1, {}, inputs))
+
+
+def there(store: Store) -> set[tuple[str, str]]:
+    return {(asset, version) for asset in store.assets() for version in store.versions(asset)}
+
+
+def test_the_last_releases_stay_with_all_that_they_were_made_from(store: Store) -> None:
+    first, second, third = (release(store, text) for text in "abc")
+    publish(store, "chunk_table", "old")
+    publish(store, "chunk_table", "new")
+    found = garbage(store, keep=2)
+    clear(store, found)
+    assert [version for asset, version in sorted(there(store)) if asset == "release"] == sorted(
+        [second.version, third.version]
+    )
+    assert len(store.versions("turn_table")) == len(store.versions("lora_adapter")) == 2
+    assert len(store.versions("base_model")) == len(store.versions("chunk_table")) == 1
+    assert all(store.open(asset, version).verify() is None for asset, version in there(store))
+    assert garbage(store, keep=2) == []
+    assert {store.follow("release", f.recipe.id) is not None for f in store.followed("release")} == {True}
+    assert not store.find("release", Recipe(1, {}, dict(first.inputs)))
+
+
+def test_nothing_goes_that_serves_after_a_rollback(store: Store) -> None:
+    first, *_ = (release(store, text) for text in "abc")
+    roll_back(store, first.version)
+    clear(store, garbage(store, keep=1))
+    serving = store.current("release")
+    assert serving == first and serving.file(POINTER).is_file()
+    assert [listed.serves for listed in releases(store)] == [False, True]
+
+
+def test_a_dry_look_counts_what_would_become_free_and_removes_nothing(store: Store) -> None:
+    for text in "ab":
+        release(store, text)
+    before = there(store)
+    found = garbage(store, keep=1)
+    assert there(store) == before
+    expected = sum(len(f"{kind} a") for kind in ("turns", "index", "adapter"))
+    assert sum(one.n_bytes for one in found) > expected
+
+
+def test_files_that_are_shared_with_what_stays_free_nothing(store: Store) -> None:
+    old = publish(store, "turn_table", "the same bytes")
+
+    def build(folder: Path) -> Built:
+        os.link(old.file("text"), folder / "text")
+        (folder / "more").write_text("more", encoding="utf-8")
+        return Built({})
+
+    store.publish("turn_table", build, Recipe(2), like=old)
+    (gone,) = (one for one in garbage(store, keep=1) if one.path == old.path)
+    assert gone.n_bytes == (old.path / "manifest.json").stat().st_size
+
+
+def test_going_back_takes_the_release_before_and_says_when_there_is_none(store: Store) -> None:
+    first, second = release(store, "a"), release(store, "b")
+    assert roll_back(store).id == first.version and store.current("release") == first
+    with pytest.raises(NotReady, match="no earlier release"):
+        roll_back(store)
+    with pytest.raises(NotReady, match="no release that begins with zzz"):
+        roll_back(store, "zzz")
+    assert roll_back(store, second.version[:6]).id == second.version
+
+
+@pytest.mark.parametrize("hurt", ["release.json", "manifest.json", "current"])
+def test_nothing_but_leftovers_goes_while_something_is_damaged(store: Store, hurt: str) -> None:
+    for text in "abc":
+        serving = release(store, text)
+    before = there(store)
+    file = store.home / "release" / "current" if hurt == "current" else serving.path / hurt
+    file.write_text("?", encoding="utf-8")
+    (store.home / "turn_table" / ".draft-999999999-x").mkdir()
+    clear(store, garbage(store, keep=1))
+    assert there(store) == before and not list(store.home.rglob(".draft*"))
+
+
+def test_a_release_whose_parts_are_gone_or_damaged_is_no_way_back(store: Store) -> None:
+    first, second = release(store, "a"), release(store, "b")
+    adapter = store.open("lora_adapter", str(first.inputs["lora_adapter"]))
+    adapter.file("text").write_text("flipped", encoding="utf-8")
+    with pytest.raises(Exception, match="damaged"):
+        roll_back(store)
+    assert store.current("release") == second
