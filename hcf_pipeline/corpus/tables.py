@@ -21,7 +21,7 @@ from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
 from hcf_pipeline.corpus.pairs import Pair, pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.transcript import CUT_OFF, Grammar, Side, Transcript, Turn, parse_transcript
-from hcf_pipeline.errors import CorpusError, CorpusMoved
+from hcf_pipeline.errors import CorpusError, CorpusMoved, damaged
 from hcf_pipeline.files import hash_of
 
 TURNS = "turns"
@@ -89,8 +89,12 @@ class TurnReport:
 
     @staticmethod
     def load(path: Path) -> TurnReport:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return TurnReport(**{**raw, "quarantined": [Refused(**r) for r in raw["quarantined"]]})
+        """Raises ArtifactError where the file is unreadable."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return TurnReport(**{**raw, "quarantined": [Refused(**r) for r in raw["quarantined"]]})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(path) from error
 
 
 def read_transcript(folder: Path, file: CorpusFile, grammar: Grammar) -> Transcript | Refused:
