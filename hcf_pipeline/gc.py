@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hcf_pipeline.chat.release import RELEASE, pinned_by
+from hcf_pipeline.chat.release import RELEASE, pinned_by, release_versions
 from hcf_pipeline.errors import ArtifactError, NotReady, damaged
 from hcf_pipeline.store import CURRENT, RECIPES, WORK, Store
 
@@ -56,7 +56,7 @@ def clear(store: Store, found: Iterable[Garbage]) -> None:
 
 def _needed(store: Store, keep: int) -> set[tuple[str, str]]:
     """(asset, version) of all that stays. Raises ArtifactError where that can't be told, because of damage."""
-    roots = [(RELEASE, version) for version in last_releases(store, keep)]
+    roots = [(RELEASE, version) for version in release_versions(store)[:keep]]
     for asset in store.assets():
         artifact = store.current(asset)
         if artifact is None:
@@ -76,11 +76,6 @@ def _needed(store: Store, keep: int) -> set[tuple[str, str]]:
             if asset == RELEASE:
                 roots += [(pinned.asset, pinned.version) for pinned in pinned_by(artifact)]
     return needed
-
-
-def last_releases(store: Store, keep: int) -> list[str]:
-    """The versions of the last `keep` different releases, the newest first."""
-    return list(dict.fromkeys(followed.version for followed in store.followed(RELEASE)))[:keep]
 
 
 def _gives(store: Store, asset: str, recipe: Path, needed: set[tuple[str, str]]) -> bool:

@@ -117,6 +117,15 @@ def test_going_back_takes_the_release_before_and_says_when_there_is_none(store: 
     assert roll_back(store, second.version[:6]).id == second.version
 
 
+def test_a_release_whose_recipe_was_lost_is_still_listed_and_kept(store: Store) -> None:
+    first, second = release(store, "a"), release(store, "b")
+    (lost,) = (f for f in store.followed("release") if f.version == first.version)
+    (store.home / "release" / "recipes" / f"{lost.recipe.id}.json").write_text("?", encoding="utf-8")
+    assert [listed.id for listed in releases(store)] == [second.version, first.version]
+    clear(store, garbage(store, keep=2))
+    assert roll_back(store).id == first.version
+
+
 @pytest.mark.parametrize("hurt", ["release.json", "manifest.json", "current"])
 def test_nothing_but_leftovers_goes_while_something_is_damaged(store: Store, hurt: str) -> None:
     for text in "abc":

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hcf_pipeline.errors import ArtifactError, NotReady
+from hcf_pipeline.errors import ArtifactError, HcfError, NotReady
 from hcf_pipeline.files import hash_of
 from hcf_pipeline.store import Artifact, Store
 
@@ -94,7 +95,7 @@ def releases(store: Store) -> list[Listed]:
     """The releases that can serve, the newest first. Unreadable ones are passed over."""
     serving = store.readable(RELEASE)
     found: list[Listed] = []
-    for version in dict.fromkeys(followed.version for followed in store.followed(RELEASE)):
+    for version in release_versions(store):
         try:
             artifact = store.open(RELEASE, version)
             release = Release.load(artifact.file(POINTER))
@@ -102,6 +103,28 @@ def releases(store: Store) -> list[Listed]:
             continue
         found.append(Listed(version, artifact.created, serving is not None and serving.version == version, release))
     return found
+
+
+def release_versions(store: Store) -> list[str]:
+    """Every version of `release`, the newest first; those whose recipe was lost come last, by their time."""
+    made: dict[str, float] = {}
+    for version in store.versions(RELEASE):
+        with suppress(ArtifactError, NotReady):
+            made[version] = store.open(RELEASE, version).created
+    known = [followed.version for followed in store.followed(RELEASE)]
+    return list(dict.fromkeys([*known, *sorted(made, key=lambda version: -made[version])]))
+
+
+def serving_damage(store: Store) -> HcfError | None:
+    """What is wrong with the release that serves, if anything; every byte of what it pins is read."""
+    try:
+        if serving := store.current(RELEASE):
+            serving.verify()
+            for pinned in pinned_by(serving):
+                store.verify(unpin(store, pinned, verify=False), max_age_s=60)
+    except HcfError as error:
+        return error
+    return None
 
 
 def find_release(store: Store, beginning: str) -> Listed:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from hcf_pipeline.chat.release import RELEASE, moved_pins
+from hcf_pipeline.chat.release import RELEASE, moved_pins, serving_damage
 from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.corpus.look import look_at_corpus, peek_at_corpus, seen_corpus
@@ -20,6 +20,7 @@ from hcf_pipeline.defs.liveness import reap_dead_runs, this_process
 from hcf_pipeline.defs.plan import TRAINING, Plan, make_plan
 from hcf_pipeline.defs.policy import pairs_waiting, told
 from hcf_pipeline.defs.publishing import REFIT, WHY_TAG, recipe_followed, store_of
+from hcf_pipeline.defs.rollback import record_serving
 from hcf_pipeline.defs.staleness import AssetState, asset_states
 from hcf_pipeline.defs.tidying import tidy_up
 from hcf_pipeline.defs.why import Why, both_languages
@@ -177,7 +178,16 @@ def _mend(store: Store, instance: dg.DagsterInstance, whole: Sequence[AssetState
         if store.readable(state.name) is None:
             store.promote(state.name, state.version)
             mended = True
+        elif state.name == RELEASE and store.readable(RELEASE) != store.open(RELEASE, state.version):
+            _leave_damaged_rollback(store, instance, state.version)
     return mended
+
+
+def _leave_damaged_rollback(store: Store, instance: dg.DagsterInstance, latest: str) -> None:
+    """What an earlier release pins cannot always be built again: where it was damaged, the latest serves once more."""
+    if damage := serving_damage(store):
+        store.promote(RELEASE, latest)
+        record_serving(instance, latest, f"{damage.zh} | {damage.en}")
 
 
 def _with(states: Mapping[str, AssetState], stale: Mapping[str, Why | None]) -> dict[str, AssetState]:

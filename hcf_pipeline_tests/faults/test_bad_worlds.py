@@ -212,6 +212,21 @@ def test_a_rollback_stays_until_something_new_is_released(lab: Lab, undisturbed:
 
 
 @pytest.mark.slow
+def test_a_rollback_to_what_was_damaged_ends_with_the_next_refresh(lab: Lab, undisturbed: Undisturbed) -> None:
+    project = lab.copy()
+    assert "release" in ran(lab.hcf(project, *NO_TRAIN))
+    assert lab.hcf(project, "release", "rollback").code == 0
+    index = json.loads(lab.hcf(project, "release", "show", "--json").stdout)["index"]["version"]
+    file = next((project.home / "faiss_index" / index).rglob("dense.faiss"))
+    damaged = file.read_bytes()[:-1] + b"!"
+    file.unlink()  # it may be shared with the latest release
+    file.write_bytes(damaged)
+    assert ran(lab.hcf(project, *NO_TRAIN)) == []
+    now = lab.look(project)
+    assert now.release == undisturbed.after.release and now.answers == undisturbed.after.answers
+
+
+@pytest.mark.slow
 def test_after_many_changes_and_a_gc_the_oldest_release_that_is_kept_answers(lab: Lab) -> None:
     project = lab.copy()
     for max_chars in ("280", "320", "360", "400"):
