@@ -1,4 +1,4 @@
-"""How often retrieval finds the right broadcast: BM25, with neighbours, dense, and both, in one run.
+"""How often retrieval finds the right broadcast, beside its baselines, in one run; and when it refuses to answer.
 
     python benchmarks/retrieval.py --corpus FOLDER --questions FILE.jsonl … [--split YYYY-MM-DD] [--work FOLDER]
 
@@ -6,48 +6,47 @@ The questions are JSON Lines with `question` and `date` (of the broadcast that a
 index is built from scratch with the embedded profile into a temporary folder, or into --work and kept there. A question
 counts at k when a broadcast of its date is among the first k distinct broadcasts. Settings come from the defaults and
 from HCF_<SECTION>__<KEY> in the environment.
+
+The rows, each with what it adds: BM25 over characters and pairs on a random fiftieth of the chunks; on all of them; with
+a share of both neighbours' scores; the words at four widths (lexical); the vectors alone (dense); both (fused). The
+times are those of `Retriever.search(question, 10)`: encoding, both sides, fusion, and fetching the rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
+from hcf_pipeline.rag.asked import Question, read_questions
 from hcf_pipeline.rag.chunks import CHUNKS, write_chunk_table
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
+from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.index_writer import write_index
+from hcf_pipeline.rag.measures import mrr, percentile, recall
 from hcf_pipeline.rag.retriever import Retriever
+from hcf_pipeline.rag.scorecard import judge_retrieval
 from hcf_pipeline.rag.vector_cache import VectorCache
-from hcf_pipeline.settings import Sections
+from hcf_pipeline.settings import RetrievalSettings, Sections
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline.sft.split import held_out_transcripts
 
+FIFTIETH = 0.02
+N_TIMED = 1000
+SHARES = (0.01, 0.015, 0.02, 0.03, 0.05)
+
 DEPTH = 10
-
-
-@dataclass(frozen=True)
-class Question:
-    text: str
-    date: datetime.date | None
-
-
-@dataclass(frozen=True)
-class Found:
-    ranks: list[int]  # of the right broadcast, 0 where it is not among the first ten
-    best_scores: list[float]
-    seconds: list[float]
 
 
 def main() -> None:
@@ -56,9 +55,10 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, required=True, nargs="+")
     parser.add_argument("--split", type=datetime.date.fromisoformat, help="later questions are the test half")
     parser.add_argument("--work", type=Path, help="keeps what was built; an index that is there is used again")
-    parser.add_argument("--every", type=int, default=1, help="asks only every so manieth question")
+    parser.add_argument("--every", type=int, default=1, help="asks only every so manieth question that has an answer")
     given = parser.parse_args()
-    questions = [question for file in given.questions for question in _read(file)[:: given.every]]
+    asked = [(n, q) for file in given.questions for n, q in enumerate(read_questions(file))]
+    questions = [q for n, q in asked if not q.is_answerable or n % given.every == 0]
     sections = load_settings().sections
     with tempfile.TemporaryDirectory() as scratch:
         work = given.work or Path(scratch)
@@ -70,26 +70,49 @@ def main() -> None:
                 f"before {given.split}": [q for q in answerable if q.date and q.date < given.split],
                 f"from {given.split}": [q for q in answerable if q.date and q.date >= given.split],
             }
-        _warm(work, encoder, sections)
-        print(
-            f"{'':18} {'questions':>9} {'hit@1':>6} {'hit@3':>6} {'hit@10':>6} {'MRR':>6} {'p50 ms':>7} {'p99 ms':>7}"
-        )
+        index = Index(work / "index", encoder.identity, encoder.dim)
+        print(f"{'':20} {'questions':>9} {'hit@1':>6} {'hit@3':>6} {'hit@10':>6} {'MRR':>6}")
         for name, half in halves.items():
             print(name)
-            for stage, changes in _stages(sections).items():
-                settings = sections.retrieval.model_copy(update={**changes, "one_per_transcript": True})
-                found = _ask(Retriever.open(work / "index", encoder, settings), half)
-                _row(stage, found)
-        _threshold(Retriever.open(work / "index", encoder, sections.retrieval), halves, questions)
+            for label, scores in _baselines(index, sections.retrieval).items():
+                _row(label, [_rank(index, scores(q.text), q) for q in half])
+            for stage in judge_retrieval(work / "index", encoder, sections.retrieval, name, half).stages:
+                recalls = "".join(f" {stage.recall[k]:6.3f}" for k in ("1", "3", "10"))
+                print(f"  {stage.name:18} {len(half):9}{recalls} {stage.mrr:6.3f}")
+        retriever = Retriever(index, encoder, sections.retrieval)
+        _times(retriever, answerable)
+        _threshold(retriever, halves, questions)
 
 
-def _stages(sections: Sections) -> dict[str, dict[str, float]]:
+def _baselines(index: Index, settings: RetrievalSettings) -> dict[str, Callable[[str], np.ndarray]]:
+    fiftieth = np.random.default_rng(0).random(index.n_rows) < FIFTIETH
+    share = settings.neighbour_share
+
+    def alone(question: str) -> np.ndarray:
+        return index.lexical.scores(index.lexical.ask(question), settings.k1, settings.b)[0]
+
+    def neighbours(question: str) -> np.ndarray:
+        scores = alone(question)
+        around = scores.copy()
+        around[1:] += share * scores[:-1] * index.joined
+        around[:-1] += share * scores[1:] * index.joined
+        return around
+
     return {
-        "BM25, each alone": {"dense_weight": 0.0, "neighbour_share": 0.0},
-        "BM25, neighbours": {"dense_weight": 0.0},
-        "dense": {"dense_weight": 1.0},
-        f"fused, {sections.retrieval.dense_weight:g} dense": {},
+        "BM25, a fiftieth": lambda question: np.where(fiftieth, alone(question), 0),
+        "BM25": alone,
+        "BM25, neighbours": neighbours,
     }
+
+
+def _rank(index: Index, scores: np.ndarray, question: Question) -> int:
+    """The rank of the first right broadcast among the first DEPTH distinct ones, 0 where it is not there."""
+    seen: dict[int, int] = {}
+    for row in np.argsort(-scores, kind="stable")[: 40 * DEPTH].tolist():
+        if scores[row] > 0 and len(seen) < DEPTH:
+            seen.setdefault(int(index.transcripts[row]), row)
+    places = enumerate(map(index.place, seen.values()), 1)
+    return next((rank for rank, place in places if question.is_right(*place)), 0)
 
 
 def _build(corpus: Path, work: Path, sections: Sections) -> Encoder:
@@ -120,54 +143,39 @@ def _told(what: str, started: float) -> float:
     return now
 
 
-def _warm(work: Path, encoder: Encoder, sections: Sections) -> None:
-    Retriever.open(work / "index", encoder, sections.retrieval).search("你好", DEPTH)
+def _row(label: str, ranks: Sequence[int]) -> None:
+    recalls = "".join(f" {recall(ranks, k):6.3f}" for k in (1, 3, 10))
+    print(f"  {label:18} {len(ranks):9}{recalls} {mrr(ranks):6.3f}")
 
 
-def _ask(retriever: Retriever, questions: Sequence[Question]) -> Found:
-    found = Found([], [], [])
-    for question in questions:
+def _times(retriever: Retriever, questions: Sequence[Question]) -> None:
+    retriever.search("你好", DEPTH)
+    milliseconds: list[float] = []
+    for question in questions[:: max(1, len(questions) // N_TIMED)]:
         started = time.perf_counter()
-        hits = retriever.search(question.text, DEPTH)
-        found.seconds.append(time.perf_counter() - started)
-        found.ranks.append(next((rank for rank, hit in enumerate(hits, 1) if hit.date == question.date), 0))
-        found.best_scores.append(hits[0].score if hits else 0.0)
-    return found
-
-
-def _row(stage: str, found: Found) -> None:
-    n = len(found.ranks)
-    hits = "".join(f" {sum(0 < rank <= k for rank in found.ranks) / n:6.3f}" for k in (1, 3, 10))
-    mrr = sum(1 / rank for rank in found.ranks if rank) / n
-    p50, p99 = (_percentile([s * 1000 for s in found.seconds], share) for share in (0.5, 0.99))
-    print(f"  {stage:16} {n:9}{hits} {mrr:6.3f} {p50:7.1f} {p99:7.1f}")
+        retriever.search(question.text, DEPTH)
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    p50, p99 = percentile(milliseconds, 0.5), percentile(milliseconds, 0.99)
+    print(
+        f"\na query: p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(milliseconds)} of them, {retriever.index.n_chunks} chunks)"
+    )
 
 
 def _threshold(retriever: Retriever, halves: dict[str, list[Question]], questions: Sequence[Question]) -> None:
-    groups = {**halves, "unanswerable": [q for q in questions if q.date is None]}
-    scores = {name: sorted(_ask(retriever, group).best_scores) for name, group in groups.items() if group}
-    first = next(iter(scores.values()))
-    print("\nbest score:          5%    50%    95%")
-    for name, of_group in scores.items():
-        print(f"  {name:16}" + "".join(f" {_percentile(of_group, share):6.3f}" for share in (0.05, 0.5, 0.95)))
-    for share in (0.01, 0.02, 0.03, 0.05):
-        limit = _percentile(first, share)
-        refused = {name: statistics.mean(score < limit for score in group) for name, group in scores.items()}
+    groups = {**halves, "unanswerable": [q for q in questions if not q.is_answerable]}
+    best = {
+        name: sorted(max((hit.score for hit in retriever.search(q.text, DEPTH)), default=0.0) for q in group)
+        for name, group in groups.items()
+        if group
+    }
+    first = next(iter(best.values()))
+    print(f"the threshold, chosen on the first group; now min_score = {retriever.threshold / retriever.scale:g}")
+    for limit in (retriever.threshold, *(percentile(first, share) for share in SHARES)):
+        refused = {name: statistics.mean(score < limit for score in group) for name, group in best.items()}
         print(
-            f"min_score {limit / retriever.scale:.3f} refuses "
-            + ", ".join(f"{part:.1%} of {name}" for name, part in refused.items())
+            f"  min_score {limit / retriever.scale:.3f} refuses "
+            + ", ".join(f"{part:.1%} of {name} ({len(groups[name])})" for name, part in refused.items())
         )
-
-
-def _percentile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
-
-
-def _read(file: Path) -> list[Question]:
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    dated = [(row["question"], row.get("date")) for row in rows]
-    return [Question(text, datetime.date.fromisoformat(date) if date else None) for text, date in dated]
 
 
 if __name__ == "__main__":

@@ -14,8 +14,12 @@ from typing import NamedTuple
 from hcf_pipeline.chat.release import POINTER, RELEASE, Release, made_from
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import GateFailed, HcfError, Lang
+from hcf_pipeline.rag.card import CARD, Scorecard
 from hcf_pipeline.settings import ReleaseSettings, Settings
 from hcf_pipeline.store import Artifact, Store
+
+RECALL_AT = 10
+FEW_QUESTIONS = 30
 
 
 class Words(NamedTuple):
@@ -96,6 +100,28 @@ def index_finds_itself(index: Artifact, store: Store, _: ReleaseSettings) -> Ver
     )
 
 
+def recall_holds(card: Artifact, store: Store, settings: ReleaseSettings) -> Verdict:
+    """Retrieval finds about as much as that of the release that serves, by the same kinds of questions."""
+    now, before = _recalls(card), _released_recalls(store)
+    falls = {name: before[name] - recall for name, recall in now.items() if name in before}
+    worst = max(falls, key=falls.__getitem__, default="")
+    was = {name: f" ← {before[name]:.3f}" for name in falls}
+    shown = ", ".join(f"{name} {recall:.3f}{was.get(name, '')}" for name, recall in now.items())
+    return Verdict(
+        not worst or falls[worst] <= settings.max_recall_fall,
+        Words(
+            f"前 {RECALL_AT} 场里找到的比例：{shown or '没有题目'}", f"recall@{RECALL_AT}: {shown or 'no questions'}"
+        ),
+        Words(
+            f"比正在服务的少得超过 [release] max_recall_fall = {settings.max_recall_fall}：请检查 [retrieval]、[chunks]、[encoder] "
+            "的设置，若是有意的请调大它",
+            f"that is more than [release] max_recall_fall = {settings.max_recall_fall} below what serves: look at [retrieval], "
+            "[chunks] and [encoder], or raise it if it is meant",
+        ),
+        {f"{name} recall@{RECALL_AT}": recall for name, recall in now.items()},
+    )
+
+
 GATES = (
     Gate(
         "enough_transcripts",
@@ -114,6 +140,13 @@ GATES = (
         "faiss_index",
         "The index is whole, and chunks are found by their own vectors.\n\n索引完整，抽查的文段找得到自己。",
         index_finds_itself,
+    ),
+    Gate(
+        "recall_holds",
+        "retrieval_scorecard",
+        "Retrieval finds no less than that of the release that serves, but for [release] max_recall_fall."
+        "\n\n检索没有变差。",
+        recall_holds,
     ),
 )
 
@@ -155,6 +188,28 @@ def _n_released(store: Store) -> int | None:
         return TurnReport.load(turns.file(REPORT)).n_transcripts
     except HcfError:
         return None
+
+
+def _recalls(card: Artifact) -> dict[str, float]:
+    """Recall at RECALL_AT of the last stage, by set of questions; sets with few questions say little."""
+    sets = Scorecard.load(card.file(CARD)).sets
+    return {
+        of_set.name: of_set.stages[-1].recall[str(RECALL_AT)]
+        for of_set in sets
+        if of_set.stages and of_set.n_answerable >= FEW_QUESTIONS
+    }
+
+
+def _released_recalls(store: Store) -> dict[str, float]:
+    """Those of the release that serves; none where there is none, where it has no scorecard, or where that is damaged."""
+    try:
+        serving = store.current(RELEASE)
+        followed = (one for one in store.followed(RELEASE) if serving and one.version == serving.version)
+        made = next(followed, None)  # the last time: the same release may have been measured anew
+        version = made.recipe.inputs.get("retrieval_scorecard") if made else None
+        return _recalls(store.open("retrieval_scorecard", version)) if version else {}
+    except HcfError:
+        return {}
 
 
 def _n_chunks(index: Artifact, store: Store) -> int:

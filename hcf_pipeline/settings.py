@@ -6,6 +6,7 @@ depends on it.
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,9 +204,28 @@ class RetrievalSettings(Section):
     b: SharePossiblyZero = Field(0.4, description="BM25: how much a chunk's length counts")
     dense_weight: SharePossiblyZero = Field(0.1, description="share of the dense score in the fused one")
     neighbour_share: SharePossiblyZero = Field(0.2, description="of both neighbours' scores, added to a chunk's own")
+    context_turns: Annotated[int, Field(ge=0, le=16)] = Field(
+        1, description="turns before and after a chunk that the model sees with it"
+    )
+    date_factor: SharePossiblyZero = Field(
+        0.85,
+        description="what scores outside the time that a question names (去年, 2024年5月) are multiplied with; "
+        "0: only that time, 1: date words mean nothing",
+    )
+    today: datetime.date | None = Field(
+        None, description="the day that 去年 and 上个月 are meant from; the calendar's without it"
+    )
+    reranker: str = Field(
+        "", description='a CrossEncoder that orders the first hits anew: a Hub id, or a folder; "": none'
+    )
+    reranker_revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
+    rerank_top: Annotated[int, Field(ge=1, le=1000)] = Field(30, description="hits that the reranker reads")
+    questions: list[Path] = Field(
+        [], description="JSON Lines files of questions with the date of the right broadcast, for the scorecard"
+    )
     one_per_transcript: bool = Field(False, description="keep only the best chunk of each broadcast")
     min_score: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.125,
+        0.21,
         description="a best score below it (at 10,000 chunks; it grows with the logarithm of their number) cites nothing",
     )
 
@@ -270,6 +290,9 @@ class ReleaseSettings(Section):
     )
     max_loss_rise: Annotated[float, Field(ge=0)] = Field(
         0.1, description="gate: nats that the adapter may be worse than its base on what is held out"
+    )
+    max_recall_fall: SharePossiblyZero = Field(
+        0.1, description="gate: how much less of the questions retrieval may find than that of the release that serves"
     )
 
 

@@ -28,6 +28,7 @@ MADE = frozenset(
         "encoder_model",
         "chunk_embeddings",
         "faiss_index",
+        "retrieval_scorecard",
         "release",
         "sample_answers",
     ]

@@ -25,6 +25,7 @@ INDEX_SIDE = [
     "encoder_model",
     "chunk_embeddings",
     "faiss_index",
+    "retrieval_scorecard",
     "release",
     "sample_answers",
 ]
@@ -214,7 +215,9 @@ def test_a_gate_that_failed_holds_back_what_comes_after_it_in_every_later_tick(
     daemon.look()
     assert daemon.until_nothing_is_wanted() == ["turn_table"]
     assert daemon.requested() == []
-    assert not daemon.run(["chunk_table", "chunk_embeddings", "faiss_index", "release"])  # by hand, past the condition
+    assert not daemon.run(
+        ["chunk_table", "chunk_embeddings", "faiss_index", "retrieval_scorecard", "release"]
+    )  # by hand, past the condition
     assert store.current("release") == before
     failed = daemon.instance.get_runs(limit=1)[0]
     assert "enough_transcripts" in str(

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from hcf_pipeline.chat.engine import engine_for
+from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline_tests.conftest import MADE, SAMPLE, Finished, Project
 
@@ -107,6 +109,29 @@ def test_retrieval_gives_k_chunks_best_first_with_their_labels(finished: Finishe
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
     assert set(hits[0]) == {"transcript", "date", "turns", "text", "score"}
     assert all(re.match(r"(江照野|水友)：", hit["text"]) for hit in hits)
+
+
+def test_only_the_time_that_is_asked_for_is_searched_and_quoted(finished: Finished) -> None:
+    span = ("--since", "2024-03-01", "--until", "2024-03-31")
+    hits = finished.project.json("retrieve", "多少钱", "-k", "20", *span)["hits"]
+    assert hits and {hit["date"][:7] for hit in hits} == {"2024-03"}
+    assert all(
+        c["date"][:7] == "2024-03" for c in finished.project.json("ask", "小顾一个月多少钱？", *span)["citations"]
+    )
+    nothing = finished.project.hcf("retrieve", "多少钱", "--since", "2031-01-01", "--lang", "en")
+    assert nothing.returncode == 0 and "Nothing was found." in nothing.stdout
+    wrong = finished.project.hcf("retrieve", "多少钱", "--since", "2024-05-01", "--until", "2024-03-01", "--lang", "en")
+    assert wrong.returncode == 2 and "--since lies after --until" in wrong.stderr
+
+
+def test_the_scorecard_shows_its_stages_its_plot_and_its_misses(finished: Finished) -> None:
+    with dagster_instance(load_settings(finished.project.root / "hcf.toml")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("retrieval_scorecard"))
+        assert event and event.asset_materialization
+        shown = event.asset_materialization.metadata
+    assert str(shown["recall"].value).startswith("![recall](data:image/png;base64,")
+    assert [row.split(" | ")[1] for row in str(shown["stages"].value).splitlines()[2:]] == ["lexical", "dense", "fused"]
+    assert "the dense side adds" in str(shown["fusion"].value)
 
 
 def test_the_adapter_is_a_standard_one_that_peft_loads(finished: Finished) -> None:

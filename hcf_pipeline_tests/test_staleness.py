@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,13 @@ from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.refresh import Refreshed, refresh
+from hcf_pipeline.errors import GateFailed, SettingsError
 from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline_tests.conftest import MADE, ROOT, Project
+from hcf_pipeline_tests.conftest import MADE, ROOT, SAMPLE, Project
 
 SERVED = {"release", "sample_answers"}
 TRAINED = {"lora_adapter", *SERVED}
-INDEXED = {"chunk_embeddings", "faiss_index", *SERVED}
+INDEXED = {"chunk_embeddings", "faiss_index", "retrieval_scorecard", *SERVED}
 NEW_TEXT = "水友：灯塔的门票多少钱？\n\n江照野：鲸尾岬灯塔的门票是四十七块，上午九点开门，带身份证。\n"
 
 
@@ -77,6 +79,10 @@ ROWS: dict[str, tuple[set[str], list[Change]]] = {
     "words": (set(MADE), [words, add, delete, rename]),
     "`[chunks]`": ({"chunk_table", *INDEXED}, [{"HCF_CHUNKS__MAX_CHARS": "300"}]),
     "`[lora]`": (TRAINED, [{"HCF_LORA__R": "3"}]),
+    "ranking": (
+        {"retrieval_scorecard", "release"},
+        [{"HCF_RETRIEVAL__MIN_SCORE": "0.9"}, {"HCF_RETRIEVAL__DENSE_WEIGHT": "0"}],
+    ),
     "`[sft]`": (
         {"sft_dataset", *TRAINED},
         [{"HCF_SFT__MAX_PAIRS": "2"}, {"HCF_CHAT__PERSONA_PROMPT": "你是{persona}，说话要短。"}],
@@ -90,7 +96,7 @@ ROWS: dict[str, tuple[set[str], list[Change]]] = {
             {"HCF_RETRIEVAL__TOP_K": "3"},
             {"HCF_CHAT__TEMPERATURE": "0.1"},
             {"HCF_SERVE__PORT": "3999"},
-            {"HCF_ENCODER__QUERY_PROMPT": "问："},
+            {"HCF_RETRIEVAL__DATE_FACTOR": "0"},
             {"HCF_BASE__REFIT_AFTER": "0.5"},
             {"HCF_REFRESH__TRAIN_PAIRS": "7"},
             {"HCF_RELEASE__KEEP": "7"},
@@ -212,3 +218,21 @@ def told(project: Project, asset: str, note: str) -> object:
 
 def versions(project: Project) -> dict[str, str]:
     return {asset["name"]: asset["version"] for asset in project.json("status")["assets"]}
+
+
+def test_a_release_that_would_find_much_less_is_not_let_in(project: Project) -> None:
+    """The small project's encoder is barely trained: by its vectors alone next to nothing is found."""
+    mine = {"HCF_RETRIEVAL__QUESTIONS": json.dumps([str(SAMPLE / "questions.jsonl")])}
+    before = refreshed(project, **mine)
+    assert before.ran == ("retrieval_scorecard", "release")
+    worse = mine | {"HCF_RETRIEVAL__DENSE_WEIGHT": "1"}
+    with pytest.raises(GateFailed, match=r"recall_holds.*\[release\] max_recall_fall"):
+        refreshed(project, **worse)
+    assert store_of(load_settings(project.root / "hcf.toml")).readable("release").version == before.release
+    assert refreshed(project, **worse, HCF_RELEASE__MAX_RECALL_FALL="1").ran == ("release",)
+
+
+def test_a_file_of_questions_with_a_bad_line_fails_the_scorecard_in_one_sentence(project: Project) -> None:
+    (project.root / "bad.jsonl").write_text('{"question": "甲？"}\n{}\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"bad\.jsonl:2 has to be"):
+        refreshed(project, HCF_RETRIEVAL__QUESTIONS='["bad.jsonl"]')

@@ -10,15 +10,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hcf_pipeline.chat.answer import ABSTAINED, TOY_MARK, Answer, Citation, Found, OwnWords
 from hcf_pipeline.chat.generate import Generator, load_generator
 from hcf_pipeline.chat.prompt import Exchange, build_messages, system_prompt
 from hcf_pipeline.chat.release import Release, current_release, unpin
-from hcf_pipeline.rag.quotes import attribute, best_quotes
-from hcf_pipeline.rag.retriever import Hit, Retriever
+from hcf_pipeline.rag.chunks import COLON
+from hcf_pipeline.rag.dates import EVER, Span
+from hcf_pipeline.rag.hits import Hit
+from hcf_pipeline.rag.quotes import attribute, best_quotes, only_cited
+from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Store
+
+if TYPE_CHECKING:
+    from hcf_pipeline.rag.reranker import Reranker
 
 _engines: dict[tuple[Path, str, str], Engine] = {}
 _opening = threading.Lock()
@@ -48,8 +55,8 @@ class Engine:
         from hcf_pipeline.rag.encoder import load_encoder
 
         encoder = load_encoder(model_folder(self._open("encoder")), "cpu", self._settings.sections.encoder)
-        index = self._open("index").path
-        return Retriever.open(index, encoder, self._settings.sections.retrieval, verified=True)
+        index, retrieval = self._open("index").path, self._settings.sections.retrieval
+        return Retriever.open(index, encoder, retrieval, reranker_for(self._settings), verified=True)
 
     @cached_property
     def generator(self) -> Generator:
@@ -62,24 +69,28 @@ class Engine:
     def turns(self) -> Path:
         return self._open("turns").path
 
-    def retrieve(self, question: str, k: int | None = None) -> list[Hit]:
-        """The k best chunks, best first."""
-        return self.retriever.search(question, k or self._settings.sections.retrieval.top_k)
+    def retrieve(self, question: str, k: int | None = None, span: Span = EVER) -> list[Hit]:
+        """The k best chunks of the broadcasts in `span`, best first."""
+        return self.retriever.search(question, k or self._settings.sections.retrieval.top_k, *span)
 
-    def answer(self, question: str, exchanges: Sequence[Exchange] = ()) -> Answer:
-        *_, last = self.stream(question, exchanges)
+    def answer(self, question: str, exchanges: Sequence[Exchange] = (), span: Span = EVER) -> Answer:
+        *_, last = self.stream(question, exchanges, span=span)
         assert isinstance(last, Answer)
         return last
 
     def stream(
-        self, question: str, exchanges: Sequence[Exchange] = (), stop: threading.Event | None = None
+        self,
+        question: str,
+        exchanges: Sequence[Exchange] = (),
+        stop: threading.Event | None = None,
+        span: Span = EVER,
     ) -> Iterator[Found | str | Answer]:
         """What retrieval found, then the model's text piece by piece, then the whole Answer.
 
-        When nothing in the corpus bears on the question there is the Answer alone, which says so. Setting `stop` ends
-        the text early. One answer at a time: the others wait.
+        When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
+        citation never comes out. Setting `stop` ends the text early. One answer at a time: the others wait.
         """
-        hits = self.retrieve(question)
+        hits = self.retrieve(question, span=span)
         if not self.retriever.bears_on(hits):
             yield Answer((), (), ABSTAINED, self.release.id, abstained=True)
             return
@@ -88,10 +99,10 @@ class Engine:
         chat = self._settings.sections.chat
         system = system_prompt(self.release.persona_prompt, self.release.persona)
         recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
-        messages = build_messages(system, recent, question, _passages(hits, chat.context_chars))
+        messages = build_messages(system, recent, question, self._passages(hits))
         pieces: list[str] = []
         with self._generating:
-            for piece in self.generator.stream(messages, stop):
+            for piece in only_cited(self.generator.stream(messages, stop), len(hits)):
                 pieces.append(piece)
                 yield piece
         text = attribute("".join(pieces).strip(), hits)
@@ -111,15 +122,31 @@ class Engine:
     def _open(self, part: str) -> Artifact:
         return unpin(self._store, getattr(self.release, part))
 
+    def _passages(self, hits: Sequence[Hit]) -> list[str]:
+        """As much of the hits as the model shall see, the best first, each with the turns beside it where there is room."""
+        left = self._settings.sections.chat.context_chars
+        passages: list[str] = []
+        for hit in hits:
+            if left <= 0:
+                break
+            before, after = self.retriever.around(hit, self._settings.sections.retrieval.context_turns)
+            beside = [[f"{line.label}{COLON}{line.text}" for line in lines] for lines in (before, after)]
+            text = "\n".join([*beside[0], hit.text, *beside[1]])
+            text = text if len(text) <= left else hit.text[:left]
+            passages.append(f"{hit.date or '日期不详'}：{text}")
+            left -= len(text)
+        return passages
 
-def _passages(hits: Sequence[Hit], max_chars: int) -> list[str]:
-    """As much of the hits as the model shall see, the best first."""
-    passages: list[str] = []
-    left = max_chars
-    for hit in hits:
-        if left <= 0:
-            break
-        text = hit.text[:left]
-        passages.append(f"{hit.date or '日期不详'}：{text}")
-        left -= len(text)
-    return passages
+
+def reranker_for(settings: Settings) -> Reranker | None:
+    """The reranker that the settings name, fetched where it is not here yet; None where they name none."""
+    retrieval = settings.sections.retrieval
+    if not retrieval.reranker:
+        return None
+    from hcf_pipeline.hub.snapshot import fetch_snapshot
+    from hcf_pipeline.rag.reranker import load_reranker
+
+    beside = settings.root / retrieval.reranker
+    model = str(beside.resolve()) if beside.is_dir() else retrieval.reranker
+    folder = fetch_snapshot(model, retrieval.reranker_revision, settings.sections.hub, "reranker").path
+    return load_reranker(folder, settings.sections.chat.device, settings.sections.encoder.batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from hcf_pipeline.cli.console import Invocation, err, language, show_error
 from hcf_pipeline.disk import disk_trouble
 from hcf_pipeline.errors import HcfError
+from hcf_pipeline.rag.dates import Span
 
 LANG = language(sys.argv)
 
@@ -59,6 +61,12 @@ release_app = typer.Typer(
 )
 app.add_typer(release_app, name="release")
 
+Day = Annotated[
+    datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help=_t("只要这天及以后的", "from that day on"))
+]
+LastDay = Annotated[
+    datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help=_t("只要这天及以前的", "up to that day"))
+]
 Json = Annotated[bool, typer.Option("--json", help=_t("标准输出只有一个 JSON", "one JSON document on stdout"))]
 
 
@@ -114,6 +122,12 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     run_status(ctx.obj, as_json=as_json)
 
 
+def _span(since: datetime.datetime | None, until: datetime.datetime | None) -> Span:
+    if since and until and since > until:
+        raise typer.BadParameter(_t("--since 晚于 --until", "--since lies after --until"))
+    return since and since.date(), until and until.date()
+
+
 @app.command(help=_t("在文稿里找", "Search the transcripts"))
 def retrieve(
     ctx: typer.Context,
@@ -122,31 +136,35 @@ def retrieve(
     questions: Annotated[
         Path | None, typer.Option(help=_t("JSONL 文件，每行一个 question", "JSONL file, a question on each line"))
     ] = None,
+    since: Day = None,
+    until: LastDay = None,
     as_json: Json = False,
 ) -> None:
     from hcf_pipeline.cli.retrieve import run_retrieve
 
     if (question is None) == (questions is None):
         raise typer.BadParameter(_t("给一个问题，或给 --questions 文件", "give a question, or --questions FILE"))
-    run_retrieve(ctx.obj, question, questions, k, as_json=as_json)
+    run_retrieve(ctx.obj, question, questions, k, _span(since, until), as_json=as_json)
 
 
 @app.command(help=_t("问一个问题", "One question, one answer"))
 def ask(
     ctx: typer.Context,
     question: Annotated[str, typer.Argument(help=_t("问题", "the question"))],
+    since: Day = None,
+    until: LastDay = None,
     as_json: Json = False,
 ) -> None:
     from hcf_pipeline.cli.ask import run_ask
 
-    run_ask(ctx.obj, question, as_json=as_json)
+    run_ask(ctx.obj, question, _span(since, until), as_json=as_json)
 
 
 @app.command(help=_t("聊天；停止 / exit / 退出 结束", "Chat; 停止 / exit / 退出 ends it"))
-def chat(ctx: typer.Context) -> None:
+def chat(ctx: typer.Context, since: Day = None, until: LastDay = None) -> None:
     from hcf_pipeline.cli.chat import run_chat
 
-    run_chat(ctx.obj)
+    run_chat(ctx.obj, _span(since, until))
 
 
 @app.command(help=_t("体检：磁盘、内存、显卡、令牌、文稿", "Preflight: disk, memory, GPU, token, corpus"))

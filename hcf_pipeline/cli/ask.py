@@ -5,9 +5,10 @@ from __future__ import annotations
 from hcf_pipeline.cli.answers import show_answer
 from hcf_pipeline.cli.console import Invocation, only_json, print_json
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.rag.dates import Span
 
 
-def run_ask(call: Invocation, question: str, *, as_json: bool) -> None:
+def run_ask(call: Invocation, question: str, span: Span, *, as_json: bool) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
     if not question.strip():
@@ -15,7 +16,7 @@ def run_ask(call: Invocation, question: str, *, as_json: bool) -> None:
     settings = call.settings()
     with only_json():
         engine = engine_for(settings)
-        answer = engine.answer(question)
+        answer = engine.answer(question, span=span)
     if as_json:
         print_json(answer.as_json())
     else:

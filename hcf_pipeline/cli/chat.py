@@ -12,6 +12,7 @@ from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
 from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
 from hcf_pipeline.cli.console import Invocation, err, only_json, out
+from hcf_pipeline.rag.dates import Span
 
 if TYPE_CHECKING:
     from hcf_pipeline.chat.engine import Engine
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 EXIT_WORDS = frozenset({"停止", "退出", "exit", "quit", "/exit"})
 
 
-def run_chat(call: Invocation) -> None:
+def run_chat(call: Invocation, span: Span) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
     settings = call.settings()
@@ -36,7 +37,7 @@ def run_chat(call: Invocation) -> None:
         )
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
-    _Conversation(call, engine).run()
+    _Conversation(call, engine, span).run()
 
 
 @contextmanager
@@ -55,9 +56,10 @@ def _interrupt_sets(stop: threading.Event) -> Iterator[None]:
 
 
 class _Conversation:
-    def __init__(self, call: Invocation, engine: Engine) -> None:
+    def __init__(self, call: Invocation, engine: Engine, span: Span) -> None:
         self._call = call
         self._engine = engine
+        self._span = span
         self._exchanges: list[Exchange] = []
         self._last: Answer | None = None
 
@@ -84,7 +86,7 @@ class _Conversation:
         stop = threading.Event()
         pieces: list[str] = []
         with _interrupt_sets(stop):
-            for piece in self._engine.stream(question, self._exchanges, stop):
+            for piece in self._engine.stream(question, self._exchanges, stop, self._span):
                 if isinstance(piece, Answer):
                     self._finish(question, "".join(pieces).strip(), piece)
                 elif isinstance(piece, Found):

@@ -6,19 +6,17 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    from hcf_pipeline.rag.retriever import Hit
+from hcf_pipeline.rag.dates import Span
+from hcf_pipeline.rag.hits import Hit
 
 
 def run_retrieve(
-    call: Invocation, question: str | None, questions: Path | None, k: int | None, *, as_json: bool
+    call: Invocation, question: str | None, questions: Path | None, k: int | None, span: Span, *, as_json: bool
 ) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
@@ -26,7 +24,7 @@ def run_retrieve(
     asked = list(_read(questions)) if questions else [question or ""]
     with only_json():
         engine = engine_for(settings)
-        found = [engine.retrieve(text, k) for text in asked]
+        found = [engine.retrieve(text, k, span) for text in asked]
     if questions:
         for text, hits in zip(asked, found, strict=True):
             line = {"question": text, "hits": [as_dict(hit) for hit in hits]}
@@ -38,7 +36,12 @@ def run_retrieve(
             where = f"{hit.transcript}  {call.say('第', 'turns')} {hit.turns[0]}–{hit.turns[1]}"
             out.print(f"[bold][{n}][/] {hit.date or '?'}  {escape(where)}  {hit.score:.3f}")
             out.print(hit.text, markup=False, style="dim")
+            if hit.also:
+                places = "、".join(f"{p.transcript} {p.turns[0]}–{p.turns[1]}" for p in hit.also)
+                out.print(escape(call.say(f"同样的话还在：{places}", f"the same words: {places}")))
             out.print()
+        if not found[0]:
+            out.print(call.say("没有找到。", "Nothing was found."))
 
 
 def as_dict(hit: Hit) -> dict[str, object]:

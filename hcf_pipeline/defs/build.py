@@ -10,6 +10,7 @@ from hcf_pipeline.defs.condition import WhenStale
 from hcf_pipeline.defs.corpus.assets import corpus_assets
 from hcf_pipeline.defs.corpus.look import RAW
 from hcf_pipeline.defs.rag.assets import rag_assets
+from hcf_pipeline.defs.rag.scorecard import scorecard_asset
 from hcf_pipeline.defs.release.assets import release_assets
 from hcf_pipeline.defs.resources import ChatModel
 from hcf_pipeline.defs.sft.assets import sft_assets
@@ -21,6 +22,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         *corpus_assets(settings),
         *sft_assets(settings),
         *rag_assets(settings),
+        scorecard_asset(settings),
         *release_assets(settings),
     ]
     schedule, sensors = automation(settings)

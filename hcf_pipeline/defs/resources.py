@@ -13,7 +13,7 @@ from hcf_pipeline.settings_file import load_settings
 if TYPE_CHECKING:
     from hcf_pipeline.chat.answer import Answer
     from hcf_pipeline.chat.engine import Engine
-    from hcf_pipeline.rag.retriever import Hit
+    from hcf_pipeline.rag.hits import Hit
 
 
 class ChatModel(dg.ConfigurableResource):  # type: ignore[type-arg]

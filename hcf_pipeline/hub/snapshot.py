@@ -28,11 +28,16 @@ from hcf_pipeline.hub.errors import disk_full, endpoint, explain, not_cached
 from hcf_pipeline.hub.token import Token, find_token
 from hcf_pipeline.settings import HubSettings
 
-Kind = Literal["language model", "encoder"]
+Kind = Literal["language model", "encoder", "reranker"]
 
 WANTED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
 UNWANTED = ["onnx/*", "openvino/*", "original/*", "consolidated*"]  # other formats of the same weights
-SECTION = {"language model": "[base]", "encoder": "[encoder]"}
+SETTING = {"language model": "[base] model", "encoder": "[encoder] model", "reranker": "[retrieval] reranker"}
+REVISION = {
+    "language model": "[base] revision",
+    "encoder": "[encoder] revision",
+    "reranker": "[retrieval] reranker_revision",
+}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 log = logging.getLogger(__name__)
@@ -65,9 +70,8 @@ def fetch_snapshot(model: str, revision: str, hub: HubSettings, kind: Kind, cach
         validate_repo_id(model)
     except HFValidationError:
         raise SettingsError(
-            zh=f"{SECTION[kind]} model = “{model}”既不是已有的文件夹，也不是 Hub 上“组织/名称”形式的模型名；请改正。",
-            en=f'{SECTION[kind]} model = "{model}" is neither a folder that exists nor a Hub id (owner/name); '
-            "correct it.",
+            zh=f"{SETTING[kind]} = “{model}”既不是已有的文件夹，也不是 Hub 上“组织/名称”形式的模型名；请改正。",
+            en=f'{SETTING[kind]} = "{model}" is neither a folder that exists nor a Hub id (owner/name); correct it.',
         ) from None
     cache = cache or Path(constants.HF_HUB_CACHE)
     offline = constants.is_offline_mode()
@@ -88,8 +92,8 @@ def fetch_snapshot(model: str, revision: str, hub: HubSettings, kind: Kind, cach
 def _local(model: str, folder: Path, kind: Kind) -> Snapshot:
     if not folder.is_dir():
         raise SettingsError(
-            zh=f"{SECTION[kind]} model 写的文件夹 {folder} 不存在；请改正路径，或写 Hub 上的模型名（组织/名称）。",
-            en=f"{SECTION[kind]} model names the folder {folder}, which is not there; "
+            zh=f"{SETTING[kind]} 写的文件夹 {folder} 不存在；请改正路径，或写 Hub 上的模型名（组织/名称）。",
+            en=f"{SETTING[kind]} names the folder {folder}, which is not there; "
             "correct the path, or name a model of the Hub (owner/name).",
         )
     _require_complete(folder, model, kind)
@@ -179,20 +183,22 @@ def _require_loadable(names: Iterable[str], model: str, kind: Kind) -> None:
     names = {name for name in names if not _matches(name, UNWANTED)}
     safe = {name.rpartition("/")[0] for name in names if name.endswith(".safetensors")}
     pickled = {name.rpartition("/")[0] for name in names if re.search(r"(^|/)pytorch_model[^/]*\.bin$", name)}
-    missing = ("" not in safe if kind == "language model" else not safe) or (kind == "encoder" and pickled - safe)
+    missing = ("" not in safe if kind == "language model" else not safe) or (
+        kind != "language model" and pickled - safe
+    )
     if missing:
         raise HubError(
             zh=f"{model} 没有 safetensors 权重，而 .bin 等格式加载时会执行代码，因此不用；请先转换"
             f"（https://huggingface.co/spaces/safetensors/convert 会开一个 PR，"
-            f"把 {SECTION[kind]} revision 设为 refs/pr/编号），或换一个模型。",
+            f"把 {REVISION[kind]} 设为 refs/pr/编号），或换一个模型。",
             en=f"{model} has no safetensors weights, and formats such as .bin run code when loaded, "
             "so they are not used; convert it (https://huggingface.co/spaces/safetensors/convert opens a pull request: "
-            f"set {SECTION[kind]} revision to refs/pr/NUMBER), or choose another model.",
+            f"set {REVISION[kind]} to refs/pr/NUMBER), or choose another model.",
         )
     if "config.json" not in names and not (kind == "encoder" and "modules.json" in names):
         raise HubError(
-            zh=f"{model} 里没有 config.json，不是 transformers 模型；请检查 {SECTION[kind]} model。",
-            en=f"{model} has no config.json, so it is no transformers model; check {SECTION[kind]} model.",
+            zh=f"{model} 里没有 config.json，不是 transformers 模型；请检查 {SETTING[kind]}。",
+            en=f"{model} has no config.json, so it is no transformers model; check {SETTING[kind]}.",
         )
 
 

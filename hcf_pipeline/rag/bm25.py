@@ -6,22 +6,41 @@ k1 and b come with the question, so that they can change without a new index.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.rag.lexical import Ints, LexicalSegment, Matches, terms_of
+from hcf_pipeline.rag.lexical import SHIFT, Ints, LexicalSegment, Matches, terms_of
 
 Floats = npt.NDArray[np.float32]
 Weights = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int32]
 
 NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question's terms, sorted, and what each segment holds of them."""
+
+    terms: Ints
+    idf: Weights  # log(1 + (n - df + 0.5) / (df + 0.5)); a term never seen weighs most
+    matches: Sequence[Matches]
+
+    @property
+    def is_pair(self) -> Mask:
+        """Which terms are pairs of characters."""
+        return self.terms >> SHIFT > 0
+
+
 class LexicalIndex:
-    """Read only, safe to share between threads. `live[i]` tells which texts of segment i count; None: all."""
+    """Read only, safe to share between threads. `live[i]` tells which texts of segment i count; None: all.
+
+    Texts are numbered over all segments in turn.
+    """
 
     def __init__(self, segments: Sequence[LexicalSegment], live: Sequence[Mask | None]) -> None:
         self._segments = segments
@@ -29,23 +48,50 @@ class LexicalIndex:
         lengths = [s.lengths if mask is None else s.lengths[mask] for s, mask in zip(segments, live, strict=True)]
         self.n_texts = sum(map(len, lengths))
         n_terms = sum(int(of_segment.sum(dtype=np.int64)) for of_segment in lengths)
-        self._mean_length = n_terms / self.n_texts if n_terms else 1.0
+        self.mean_length = n_terms / self.n_texts if n_terms else 1.0
+        self.lengths: Places = np.concatenate([segment.lengths for segment in segments])
+        """Terms of each text, repetitions included; also of those that are not live."""
+        self._starts = np.cumsum([0, *(segment.n_texts for segment in segments)])
         self._norms = lru_cache(maxsize=4)(self._length_norms)
 
-    def scores(self, question: str, k1: float, b: float) -> tuple[Floats, float]:
-        """(BM25 of every text, what a text could reach at most); the question's terms count once each.
-
-        One score for each text of all segments in turn, float32; those of texts that aren't live mean nothing. The
-        maximum is the sum over the question's terms, known or not, of idf × (k1 + 1).
-        """
+    def ask(self, question: str) -> Asked:
+        """The question's terms count once each."""
         terms = terms_of(question)
         matches = [segment.find(terms) for segment in self._segments]
-        weights = self._idf(matches, len(terms)) * (k1 + 1)
-        parts = [_score(found, weights, norms) for found, norms in zip(matches, self._norms(k1, b), strict=True)]
+        return Asked(terms, self._idf(matches, len(terms)), matches)
+
+    def scores(self, asked: Asked, k1: float, b: float) -> tuple[Floats, float]:
+        """(BM25 of every text, what a text could reach at most); float32, those of texts that aren't live mean nothing.
+
+        The maximum is the sum over the question's terms, known or not, of idf × (k1 + 1).
+        """
+        weights = asked.idf * (k1 + 1)
+        norms = self._norms(k1, b)
+        parts = [_score(found, weights, of_segment) for found, of_segment in zip(asked.matches, norms, strict=True)]
         return np.concatenate(parts), float(weights.sum())
 
+    def counts(self, asked: Asked, places: Places, n_places: int) -> Weights:
+        """How often each term stands in some places, which may be several texts each; shape (n_places, n_terms).
+
+        `places` holds the place of every text, -1 for those of none.
+        """
+        n_terms = len(asked.terms)
+        total = np.zeros((n_places, n_terms))
+        for found, start, end in zip(asked.matches, self._starts, self._starts[1:], strict=False):
+            of_segment = places[start:end]
+            at = of_segment[found.docs]
+            kept = np.flatnonzero(at >= 0)
+            cells = at[kept].astype(np.int64) * n_terms + found.term[kept]
+            flat = np.bincount(cells, weights=found.counts[kept], minlength=n_places * n_terms)
+            total += flat.reshape(n_places, n_terms)
+            texts = np.flatnonzero(of_segment >= 0)
+            at = of_segment[texts]
+            for term, row in zip(found.common_term.tolist(), found.rows, strict=True):
+                total[:, term] += np.bincount(at, weights=row[texts], minlength=n_places)
+        return total
+
     def idf(self, terms: Ints) -> Weights:
-        """Weight of each term: log(1 + (n - df + 0.5) / (df + 0.5)); one never seen weighs most."""
+        """Weight of each term, as in `Asked`."""
         return self._idf([segment.find(terms) for segment in self._segments], len(terms))
 
     def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
@@ -55,7 +101,7 @@ class LexicalIndex:
         return np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
 
     def _length_norms(self, k1: float, b: float) -> list[Floats]:
-        norms = [k1 * (1 - b + b * np.asarray(s.lengths) / self._mean_length) for s in self._segments]
+        norms = [k1 * (1 - b + b * np.asarray(s.lengths) / self.mean_length) for s in self._segments]
         return [np.maximum(of_segment, NO_NORM).astype(np.float32) for of_segment in norms]
 
 

@@ -104,20 +104,20 @@ def chunk_transcript(path: str, turns: Sequence[Turn], settings: ChunkSettings) 
             text = "\n".join(lines[first : last + 1])
             nos = [no for of_turn in line_nos[first : last + 1] for no in of_turn]
             n_chars = sum(len(turn.text) for turn in inside)
-        content_hash = _hash(text)
-        seen[content_hash] += 1
-        chunk_id = _hash(f"{path}\n{content_hash}\n{seen[content_hash]}")[:16]
+        own = content_hash(text)
+        seen[own] += 1
+        chunk_id = content_hash(f"{path}\n{own}\n{seen[own]}")[:16]
         if settings.sample_share < 1 and not _kept(chunk_id, settings):
             continue
         speakers = " ".join(dict.fromkeys([turn.label for turn in inside]))
-        chunks.append(Chunk(chunk_id, content_hash, inside[0].no, inside[-1].no, speakers, text, nos, n_chars))
+        chunks.append(Chunk(chunk_id, own, inside[0].no, inside[-1].no, speakers, text, nos, n_chars))
     return chunks
 
 
 def _kept(chunk_id: str, settings: ChunkSettings) -> bool:
-    return int(_hash(f"{settings.seed}\n{chunk_id}")[:16], 16) < settings.sample_share * 2**64
+    return int(content_hash(f"{settings.seed}\n{chunk_id}")[:16], 16) < settings.sample_share * 2**64
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
     """32 hex digits of the sha256."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]

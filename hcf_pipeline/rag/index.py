@@ -9,7 +9,10 @@ Rows are numbered over all segments in turn. Those of dead transcripts have numb
 from __future__ import annotations
 
 import datetime
+from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,8 @@ from hcf_pipeline.rag.chunks import Chunk
 from hcf_pipeline.rag.encoder import Vectors
 from hcf_pipeline.rag.segments import Ids, Mask, Segment
 from hcf_pipeline.rag.sidecar import SEGMENTS, Sidecar, damaged
+
+T = TypeVar("T")
 
 NO_DATE = np.iinfo(np.int32).min
 EPOCH = datetime.date(1970, 1, 1)
@@ -49,6 +54,7 @@ class Index:
         self._firsts: Ids = np.cumsum(sizes) - sizes
         """The first row of each transcript."""
         self._starts: Ids = np.cumsum([0, *(one.n_rows for one in sidecar.segments)])
+        self._starts_list: list[int] = self._starts.tolist()
         self._first_transcripts: Ids = np.cumsum([0, *(len(one.transcripts) for one in sidecar.segments)])
         self.transcripts: Ids = np.repeat(np.arange(len(held)), sizes)
         """The transcript of each row, as a number."""
@@ -66,6 +72,12 @@ class Index:
         self.n_chunks = int(live.sum())
         masks = [part if not part.all() else None for part in np.split(live, self._starts[1:-1])]
         self.lexical = LexicalIndex([segment.lexical for segment in self._segments], masks)
+        self._held = held
+        self.n_transcripts = len(held)
+        self.lengths: Ids = np.add.reduceat(self.lexical.lengths, self._firsts, dtype=np.int64)
+        """Terms of each transcript, repetitions included."""
+        is_live = np.array([transcript.live for transcript in held], dtype=np.bool_)
+        self.mean_length = max(float(self.lengths[is_live].mean()), 1.0)
 
     def nearest(self, vector: Vectors, k: int, among: Mask | None) -> Ids:
         """The rows of the k largest inner products, best first; only rows where `among` is true, if given."""
@@ -92,12 +104,34 @@ class Index:
         ]
         return np.concatenate(parts)
 
+    def place(self, row: int) -> tuple[str, datetime.date | None]:
+        """(transcript, date) of one row."""
+        held = self._held[int(self.transcripts[row])]
+        return held.path, held.date
+
+    def text(self, row: int) -> str:
+        """The text of one row."""
+        return self._of_segment(row, Segment.text)
+
     def row(self, row: int) -> tuple[str, datetime.date | None, Chunk]:
         """(transcript, date, chunk) of one row."""
-        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._of_segment(row, Segment.row)
+
+    def beside(self, row: int) -> tuple[Chunk | None, Chunk | None]:
+        """The chunks before and after a row, in its transcript."""
+        found: list[Chunk | None] = []
+        for other in (row - 1, row + 1):
+            here = 0 <= other < self.n_rows and self.transcripts[other] == self.transcripts[row]
+            found.append(self.row(other)[2] if here else None)
+        return found[0], found[1]
+
+    def _of_segment(self, row: int, read: Callable[[Segment, int, int], T]) -> T:
+        number = bisect_right(self._starts_list, row) - 1
         transcript = int(self.transcripts[row])
-        return self._segments[number].row(
-            transcript - int(self._first_transcripts[number]), row - int(self._firsts[transcript])
+        return read(
+            self._segments[number],
+            transcript - int(self._first_transcripts[number]),
+            row - int(self._firsts[transcript]),
         )
 
 

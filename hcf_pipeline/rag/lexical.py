@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,12 @@ BLOCK_CHARS = 2_000_000  # characters whose terms are sorted at a time
 SHIFT = np.int64(21)
 TEXT_BITS = np.int64(20)  # with a term's 42 bits a posting is one positive int64, so that sorting is quick
 BREAK = "\n"
+DROPPED, TOGETHER, UNSEEN = 0, -1, -2  # what becomes of a character, other than a code point
+COMPOSING = frozenset(map(chr, range(0x1100, 0x1200)))  # Hangul letters, which join into syllables
+SIGMAS = frozenset("σς")  # which of the two a capital becomes, its neighbours tell
 
 Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
 SmallInts = npt.NDArray[np.signedinteger]
 
 
@@ -60,11 +65,14 @@ def terms_of(text: str) -> Ints:
 
 
 def _terms(codes: Ints, owners: Ints) -> tuple[Ints, Ints]:
-    """(terms, owners) of a run of code points, each with the text that owns it; pairs keep to one line of one text."""
+    """(terms, where each begins) of a run of code points, each with the text that owns it.
+
+    Pairs keep to one line of one text.
+    """
     real = codes != ord(BREAK)
     pair = real[:-1] & real[1:] & (owners[:-1] == owners[1:])
     pairs = (codes[:-1][pair] << SHIFT) | codes[1:][pair]
-    return np.concatenate([codes[real], pairs]), np.concatenate([owners[real], owners[:-1][pair]])
+    return np.concatenate([codes[real], pairs]), np.concatenate([np.flatnonzero(real), np.flatnonzero(pair)])
 
 
 @dataclass(frozen=True)
@@ -130,12 +138,82 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
+def _codes(texts: Sequence[str]) -> tuple[Ints, Ints]:
+    """(code points, owners) of what is compared of some texts, one after the other; the owner is a text's position."""
+    said = [without_labels(text) for text in texts]
+    codes = _compared(_code_points(said))
+    if codes is None:
+        said = [unicodedata.normalize("NFKC", text).lower() for text in said]
+        codes = _code_points(said)
+        codes = np.where(_is_kept(codes), codes, DROPPED)
+    owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(text) for text in said])
+    kept = np.flatnonzero(codes != DROPPED)
+    return codes[kept].astype(np.int64), owners[kept]
+
+
+def _code_points(texts: Sequence[str]) -> Codes:
+    return np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.int32)
+
+
+def _compared(codes: Codes) -> Codes | None:
+    """Character by character what `normalise` makes of a text, DROPPED where nothing; None where it takes the whole
+    text to tell: NFKC is slow wherever there is full-width punctuation, which is in every line.
+    """
+    table = _table()
+    for code in np.flatnonzero(np.bincount(codes, minlength=1) * (table[: int(codes.max(initial=0)) + 1] == UNSEEN)):
+        table[code] = _alone(chr(code))
+    compared: Codes = table[codes]
+    return None if (compared == TOGETHER).any() else compared
+
+
+@cache
+def _table() -> Codes:
+    return np.full(0x110000, UNSEEN, dtype=np.int32)
+
+
+def _alone(c: str) -> int:
+    decomposed = unicodedata.normalize("NFKD", c)
+    if c in COMPOSING or any(unicodedata.category(part)[0] == "M" for part in decomposed[:1]):
+        return TOGETHER
+    compared = normalise(c)
+    if len(compared) > 1 or compared in SIGMAS:
+        return TOGETHER
+    return ord(compared) if compared else DROPPED
+
+
+def occurrences(texts: Sequence[str], terms: Ints) -> tuple[Ints, Ints, Ints]:
+    """(texts, positions, terms) of every place where one of some sorted terms stands, all as positions.
+
+    A place counts the characters that are compared, from the start of its text; a pair stands where it begins.
+    """
+    codes, owners = _codes(texts)
+    firsts = np.searchsorted(owners, np.arange(len(texts)))
+    places = np.arange(len(codes)) - firsts[owners]
+    asked = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.bool_)
+    single = terms[terms >> SHIFT == 0]
+    asked[single[single < len(asked)]] = True
+    here = np.flatnonzero(asked[codes])  # a pair is asked for only with both of its characters
+    first = here[:-1][np.diff(here) == 1]
+    pair_at = first[owners[first] == owners[first + 1]]
+    found = np.concatenate([codes[here], (codes[pair_at] << SHIFT) | codes[pair_at + 1]])
+    at = np.concatenate([here, pair_at])
+    which, kept = _members(found, terms)
+    return owners[at[kept]], places[at[kept]], which
+
+
+def sampled_pairs(texts: Sequence[str], one_in: int) -> tuple[Ints, Ints]:
+    """(texts, pairs) of every `one_in`th pair of neighbouring characters that there is, repetitions included."""
+    codes, owners = _codes(texts)
+    terms, at = _terms(codes, owners)
+    mixed = (terms >> SHIFT) * 31 + (terms & ((1 << SHIFT) - 1)) * 7
+    kept = np.flatnonzero((mixed % one_in == 0) & (terms >> SHIFT > 0))
+    return owners[at[kept]], terms[kept]
+
+
 def _invert(batch: Sequence[str], first: int) -> tuple[_Block, SmallInts]:
-    plain = [unicodedata.normalize("NFKC", without_labels(text)).lower() for text in batch]
-    codes = np.frombuffer("".join(plain).encode("utf-32-le"), dtype=np.uint32)
-    owners = np.repeat(np.arange(len(batch), dtype=np.int64), [len(text) for text in plain])
-    kept = _is_kept(codes)
-    terms, owners = _terms(codes[kept].astype(np.int64), owners[kept])
+    codes, of_code = _codes(batch)
+    terms, at = _terms(codes, of_code)
+    owners = of_code[at]
     lengths = np.bincount(owners, minlength=len(batch)).astype(np.int32)
     keys = (terms << TEXT_BITS) | owners
     keys.sort()
@@ -150,7 +228,7 @@ def _runs(ordered: Ints) -> tuple[Ints, Ints, Ints]:
     return ordered[starts], starts, np.diff(np.append(starts, len(ordered)))
 
 
-def _is_kept(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+def _is_kept(codes: Codes) -> npt.NDArray[np.bool_]:
     """`_kept`, decided once for each distinct code point."""
     table = np.zeros(0x110000, dtype=np.bool_)
     distinct = np.flatnonzero(np.bincount(codes, minlength=1)) if len(codes) else np.empty(0, np.int64)
@@ -207,10 +285,16 @@ class LexicalSegment:
         )
 
 
+def _members(found: Ints, terms: Ints) -> tuple[Ints, Ints]:
+    """(positions among the sorted `terms`, positions in `found`) of what is one of the terms."""
+    if not len(terms):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    which = np.minimum(np.searchsorted(terms, found), len(terms) - 1)
+    kept = np.flatnonzero(terms[which] == found)
+    return which[kept], kept
+
+
 def _places(known: Ints, terms: Ints) -> tuple[Ints, Ints]:
     """(positions among `terms`, positions among `known`) of the terms that are in both."""
-    if not len(known):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    places = np.minimum(np.searchsorted(known, terms), len(known) - 1)
-    found = np.flatnonzero(known[places] == terms)
-    return found, places[found]
+    places, found = _members(terms, known)
+    return found, places

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.bm25 import LexicalIndex
+from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.lexical import SHIFT, Ints, normalise, terms_of
-from hcf_pipeline.rag.retriever import Hit
 
 MAX_QUOTES = 3
 BEST_CHARS = (15, 120)  # shorter says too little, longer is no quotation
@@ -23,6 +23,7 @@ OVERLAP = 0.5  # of a generated sentence's pairs of characters, to be counted as
 SENTENCE = re.compile(r"[^。！？!?；;…\n]+[。！？!?；;…]*")
 LONG = re.compile(r".{1,90}(?:[，,、]|$)|.{1,120}")
 MARK = re.compile(r"\[(\d+)\]")
+UNFINISHED = re.compile(r"\[\d*$")
 PLEASANTRY = re.compile(r"^(感谢|谢谢|欢迎|晚上好|大家好|你好|哈喽|来来来|再见|拜拜)")
 
 
@@ -76,12 +77,28 @@ def attribute(text: str, hits: Sequence[Hit]) -> str:
     sources = [set(_pairs(hit.text).tolist()) for hit in hits]
     marked: list[str] = []
     for sentence in _with_marks(text):
-        kept = MARK.sub(lambda mark: mark[0] if 1 <= int(mark[1]) <= len(hits) else "", sentence)
+        kept = _cited(sentence, len(hits))
         if not MARK.search(kept) and (n := _source(kept, sources)):
             body = kept.rstrip()
             kept = f"{body}[{n}]{kept[len(body) :]}"
         marked.append(kept)
     return "".join(marked)
+
+
+def only_cited(pieces: Iterable[str], n_hits: int) -> Iterator[str]:
+    """The pieces of a text, without the marks [n] that name no hit; what may become a mark is held back for a moment."""
+    held = ""
+    for piece in pieces:
+        text = held + piece
+        held = found[0] if (found := UNFINISHED.search(text)) else ""
+        if said := _cited(text[: len(text) - len(held)], n_hits):
+            yield said
+    if held:
+        yield held
+
+
+def _cited(text: str, n_hits: int) -> str:
+    return MARK.sub(lambda mark: mark[0] if 1 <= int(mark[1]) <= n_hits else "", text)
 
 
 def _sentences(

@@ -1,66 +1,91 @@
-"""Questions in, the chunks that bear on them out: BM25 and cosine, each with its neighbours' share, in one score.
+"""Questions in, the chunks that bear on them out: words at four widths (widths.py) and cosine in one score.
 
-Both parts lie between 0 and 1 whatever the question: BM25 over the most that its wording could reach, and the cosine
+Both parts lie between 0 and 1 whatever the question: a share of the most that its wording could reach, and the cosine
 (0 where it is negative). So a score means the same for every question, and one threshold tells when nothing bears on
-it.
+it. What lies outside the time that a question names (去年, 2024年5月) counts for less.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from hcf_pipeline.rag.bm25 import Floats, LexicalIndex
-from hcf_pipeline.rag.chunks import COLON
-from hcf_pipeline.rag.encoder import Encoder
+from hcf_pipeline.rag.bm25 import Asked, Floats, LexicalIndex, Weights
+from hcf_pipeline.rag.dates import periods_in
+from hcf_pipeline.rag.duplicates import originals
+from hcf_pipeline.rag.encoder import Encoder, Vectors
+from hcf_pipeline.rag.hits import Hit, Line, lines_of
 from hcf_pipeline.rag.index import EPOCH, NO_DATE, Index
 from hcf_pipeline.rag.segments import Ids, Mask
+from hcf_pipeline.rag.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
 
-CANDIDATES = 200  # of either side at least, whose fused scores are compared
+CANDIDATES = 200  # of the lexical side at least, whose scores are compared; half as many of the dense one
+SPARE = 2  # times k that are looked through for near-duplicates
 SCALE_CHUNKS = 10_000
 
 
-@dataclass(frozen=True)
-class Line:
-    """What one turn (or the part of it in the chunk) says."""
-
-    turn: int
-    label: str
-    text: str
+class Reranks(Protocol):
+    def scores(self, question: str, texts: Sequence[str]) -> npt.NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
-class Hit:
-    transcript: str
-    date: datetime.date | None
-    turns: tuple[int, int]  # first and last
-    text: str  # labels kept, one turn after the other
-    score: float  # 0 to 1
-    chunk_id: str
-    lines: tuple[Line, ...]
+class Candidates:
+    """The rows that were compared for one question, in ascending order, with the parts of their scores."""
+
+    rows: Ids
+    lexical: Weights
+    dense: Floats | None  # None: the dense side was not asked
+    by_words: Mask  # which of them the lexical side brought
+    factor: Weights  # below 1 outside the time that the question names
+    lexical_s: float
+    dense_s: float  # encoding the question included
+
+    def scores(self, dense_weight: float) -> Weights:
+        if self.dense is None:
+            return self.lexical * self.factor
+        fused: Weights = ((1 - dense_weight) * self.lexical + dense_weight * self.dense) * self.factor
+        return fused
 
 
 class Retriever:
     """One open index with its encoder; safe to share between threads, nothing is written."""
 
-    def __init__(self, index: Index, encoder: Encoder, settings: RetrievalSettings) -> None:
+    def __init__(
+        self, index: Index, encoder: Encoder, settings: RetrievalSettings, reranker: Reranks | None = None
+    ) -> None:
         self._index = index
         self._encoder = encoder
         self._settings = settings
+        self._reranker = reranker
+        self._widths = Widths(index, settings.k1, settings.b)
 
     @staticmethod
-    def open(index: Path, encoder: Encoder, settings: RetrievalSettings, *, verified: bool = False) -> Retriever:
+    def open(
+        index: Path,
+        encoder: Encoder,
+        settings: RetrievalSettings,
+        reranker: Reranks | None = None,
+        *,
+        verified: bool = False,
+    ) -> Retriever:
         """Raises ArtifactError when the index is damaged, or was made with another encoder.
 
         `verified` says that its bytes were compared with their checksums already.
         """
-        return Retriever(Index(index, encoder.identity, encoder.dim, verified=verified), encoder, settings)
+        return Retriever(Index(index, encoder.identity, encoder.dim, verified=verified), encoder, settings, reranker)
+
+    @property
+    def index(self) -> Index:
+        return self._index
 
     @property
     def lexical(self) -> LexicalIndex:
@@ -71,14 +96,21 @@ class Retriever:
     ) -> list[Hit]:
         """At most k chunks, best first. With `since` or `until` (both inclusive) undated broadcasts are left out.
 
+        With a reranker the first ones are in its order, and keep the scores by which they were found.
         Raises EmptyText for a blank question.
         """
-        rows, scores = self.rank(question, k, since, until)
-        return [self._hit(row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)]
+        n = max(k, self._settings.rerank_top) if self._reranker else k
+        found = self.candidates(question, n, since, until)
+        rows, scores = self.best(found, found.scores(self._settings.dense_weight), SPARE * n)
+        hits = _merged([self._hit(row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)], n)
+        if self._reranker and hits:
+            opinion = self._reranker.scores(question, [hit.text for hit in hits])
+            hits = [hits[at] for at in np.argsort(-opinion, kind="stable").tolist()]
+        return hits[:k]
 
     def bears_on(self, hits: Sequence[Hit]) -> bool:
-        """Whether the best hit reaches `threshold`; if not, the corpus has no answer and nothing should be cited."""
-        return bool(hits) and hits[0].score >= self.threshold
+        """Whether the best score reaches `threshold`; if not, the corpus has no answer and nothing should be cited."""
+        return max((hit.score for hit in hits), default=-1.0) >= self.threshold
 
     @property
     def threshold(self) -> float:
@@ -93,36 +125,63 @@ class Retriever:
         """
         return math.log1p(self._index.n_chunks) / math.log1p(SCALE_CHUNKS)
 
-    def rank(
+    def candidates(
         self, question: str, k: int, since: datetime.date | None = None, until: datetime.date | None = None
-    ) -> tuple[Ids, Floats]:
-        """(rows of the index, scores) of at most k chunks, best first; equal ones in the order of their ids.
+    ) -> Candidates:
+        """What both sides bring for a question, enough of it for the first k.
 
         What has no term of the question comes only by its vector: with dense_weight = 0, not at all.
         """
-        weight = self._settings.dense_weight
-        vector = self._encoder.encode_query(question)
-        among = self._among(since, until)
-        lexical = self._lexical(question)
+        started = time.perf_counter()
+        with_dense = self._settings.dense_weight > 0
         n = max(CANDIDATES, 10 * k)
-        rows = _best(lexical, n, among)
-        if weight > 0:
-            rows = np.union1d(rows, self._index.nearest(vector, n, among))
-        if not len(rows):
-            return rows, lexical[:0]
-        scores = (1 - weight) * lexical[rows]
-        if weight > 0:
-            scores = scores + weight * self._dense(vector, rows)
-        order = np.lexsort((self._index.ids[rows], -scores))
-        if self._settings.one_per_transcript:
-            first = np.unique(self._index.transcripts[rows[order]], return_index=True)[1]
-            order = order[np.sort(first)]
-        order = order[:k]
-        return rows[order], scores[order]
+        among, factors = self._among(question, since, until)
+        vector = self._encoder.encode_query(question)
+        nearest = self._index.nearest(vector, n // 2, among) if with_dense else np.empty(0, np.int64)
+        encoded = time.perf_counter()
+        asked = self._index.lexical.ask(question)
+        lexical = self._lexical(asked)
+        if factors is not None:
+            lexical *= factors
+        by_words = _best(lexical, n, among)
+        rows = np.union1d(by_words, nearest)
+        words = self._widths.scores(asked, rows, max(N_PASSAGES, 3 * k))
+        counted = time.perf_counter()
+        dense = self._dense(vector, rows) if with_dense and len(rows) else None
+        return Candidates(
+            rows=rows,
+            lexical=words,
+            dense=dense,
+            by_words=np.isin(rows, by_words, assume_unique=True),
+            factor=factors[rows].astype(np.float64) if factors is not None else np.ones(len(rows)),
+            lexical_s=counted - encoded,
+            dense_s=encoded - started + time.perf_counter() - counted,
+        )
 
-    def _lexical(self, question: str) -> Floats:
+    def best(self, found: Candidates, scores: Weights, n: int) -> tuple[Ids, Weights]:
+        """(rows, scores) of at most n candidates, best first; equal ones in the order of their ids.
+
+        A score below 0 leaves a candidate out.
+        """
+        order = np.lexsort((self._index.ids[found.rows], -scores))
+        order = order[scores[order] >= 0]
+        if self._settings.one_per_transcript:
+            first = np.unique(self._index.transcripts[found.rows[order]], return_index=True)[1]
+            order = order[np.sort(first)]
+        order = order[:n]
+        return found.rows[order], scores[order]
+
+    def around(self, hit: Hit, n_turns: int) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+        """(the last turns before a hit, the first turns after it), at most `n_turns` each, of the chunks beside it."""
+        before, after = self._index.beside(hit.row)
+        first, last = hit.turns
+        lines_before = [line for line in lines_of(before.text, before.turn_nos) if line.turn < first] if before else []
+        lines_after = [line for line in lines_of(after.text, after.turn_nos) if line.turn > last] if after else []
+        return tuple(lines_before[max(len(lines_before) - n_turns, 0) :]), tuple(lines_after[:n_turns])
+
+    def _lexical(self, asked: Asked) -> Floats:
         """Share of the attainable BM25 for each row, with its neighbours'."""
-        scores, best = self._index.lexical.scores(question, self._settings.k1, self._settings.b)
+        scores, best = self._index.lexical.scores(asked, self._settings.k1, self._settings.b)
         share, joined = self._settings.neighbour_share, self._index.joined
         if best > 0:
             scores /= np.float32(best * (1 + 2 * share))
@@ -131,7 +190,7 @@ class Retriever:
         around[:-1] += share * scores[1:] * joined
         return around
 
-    def _dense(self, vector: Floats, rows: Ids) -> Floats:
+    def _dense(self, vector: Vectors, rows: Ids) -> Floats:
         """Cosine for each of some rows, with its neighbours'."""
         share, joined, last = self._settings.neighbour_share, self._index.joined, self._index.n_rows - 1
         before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, last)
@@ -144,19 +203,35 @@ class Retriever:
         fused: Floats = (own + share * (left * has_left + right * has_right)) / (1 + 2 * share)
         return fused
 
-    def _among(self, since: datetime.date | None, until: datetime.date | None) -> Mask | None:
-        """The rows that may come out; None: all."""
-        if since is None and until is None:
-            return self._index.live
+    def _among(
+        self, question: str, since: datetime.date | None, until: datetime.date | None
+    ) -> tuple[Mask | None, Floats | None]:
+        """(the rows that may come out, None: all; what each row's score is multiplied with, None: nothing)."""
+        days, live = self._index.days, self._index.live
+        allowed = None if since is None and until is None else _within(days, since, until)
+        if allowed is not None and live is not None:
+            allowed &= live
+        named = self._named(question)
+        if named is None:
+            return (live if allowed is None else allowed), None
+        if self._settings.date_factor > 0:
+            outside = np.float32(self._settings.date_factor)
+            return (live if allowed is None else allowed), np.where(named, np.float32(1), outside)
+        return (named if allowed is None else named & allowed), None
+
+    def _named(self, question: str) -> Mask | None:
+        """The live rows of the time that the question names; None where it names none that there is a broadcast of."""
+        if self._settings.date_factor == 1:
+            return None
         days = self._index.days
-        allowed: Mask = days != NO_DATE
+        newest = EPOCH + datetime.timedelta(int(days.max())) if days.max() != NO_DATE else None
+        periods = periods_in(question, self._settings.today or datetime.date.today(), newest)
+        named = np.zeros(len(days), dtype=np.bool_)
+        for period in periods:
+            named |= _within(days, *period)
         if self._index.live is not None:
-            allowed &= self._index.live
-        if since is not None:
-            allowed &= days >= (since - EPOCH).days
-        if until is not None:
-            allowed &= days <= (until - EPOCH).days
-        return allowed
+            named &= self._index.live
+        return named if named.any() else None
 
     def _hit(self, row: int, score: float) -> Hit:
         transcript, date, chunk = self._index.row(row)
@@ -168,20 +243,29 @@ class Retriever:
             score=min(float(score), 1.0),
             chunk_id=chunk.chunk_id,
             lines=lines_of(chunk.text, chunk.turn_nos),
+            row=row,
         )
 
 
-def lines_of(text: str, turn_nos: Sequence[int]) -> tuple[Line, ...]:
-    """The turns of a chunk's text, whose lines have the turn numbers given."""
-    lines: list[Line] = []
-    for no, line in zip(turn_nos, text.split("\n"), strict=True):
-        if lines and lines[-1].turn == no:
-            before = lines[-1]
-            lines[-1] = Line(no, before.label, f"{before.text}\n{line}")
-        else:
-            label, _, said = line.partition(COLON)
-            lines.append(Line(no, label, said))
-    return tuple(lines)
+def _merged(hits: Sequence[Hit], k: int) -> list[Hit]:
+    """The first k of them that repeat none before; each knows where it is repeated."""
+    merged: dict[int, Hit] = {}
+    for hit, original in zip(hits, originals([hit.text for hit in hits]), strict=True):
+        if original in merged:
+            first = merged[original]
+            merged[original] = replace(first, also=(*first.also, hit.place))
+        elif len(merged) < k:
+            merged[original] = hit
+    return list(merged.values())
+
+
+def _within(days: npt.NDArray[np.int32], since: datetime.date | None, until: datetime.date | None) -> Mask:
+    within: Mask = days != NO_DATE
+    if since is not None:
+        within &= days >= (since - EPOCH).days
+    if until is not None:
+        within &= days <= (until - EPOCH).days
+    return within
 
 
 def _best(scores: Floats, n: int, among: Mask | None) -> Ids:

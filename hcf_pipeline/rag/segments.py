@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ LEXICAL = "lexical"
 ROWS = "chunks.arrow"
 IDS = "ids.npy"
 JOINED = "joined.npy"
+TEXT = CHUNK_SCHEMA.get_field_index("text")
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -92,6 +94,7 @@ class Segment:
         self.joined: Mask = np.load(folder / JOINED, mmap_mode="r", allow_pickle=False)
         self._dense: Any = faiss.read_index(str(folder / DENSE), faiss.IO_FLAG_MMAP_IFC)
         self._rows = pa.ipc.open_file(pa.memory_map(str(folder / ROWS)))
+        self._batch = lru_cache(maxsize=1024)(self._rows.get_batch)  # opening one costs more than reading a row
         if not n_rows == self.lexical.n_texts == len(self.ids) == len(self.joined) == self._dense.ntotal:
             raise ValueError(f"{folder}: the files do not belong together")
 
@@ -116,9 +119,14 @@ class Segment:
             found: Vectors = self._dense.reconstruct_batch(rows)
         return found
 
+    def text(self, transcript: int, row: int) -> str:
+        """The text of a row of the how-manieth transcript, both counted from 0."""
+        text: str = self._batch(transcript).column(TEXT)[row].as_py()
+        return text
+
     def row(self, transcript: int, row: int) -> tuple[str, datetime.date | None, Chunk]:
         """(path, date, chunk) of a row of the how-manieth transcript, both counted from 0."""
-        path, date, *chunk = (column[row].as_py() for column in self._rows.get_batch(transcript).columns)
+        path, date, *chunk = (column[row].as_py() for column in self._batch(transcript).columns)
         return path, date, Chunk(*chunk)
 
 

@@ -19,6 +19,7 @@ OTHERS = (
     "chunk_embeddings",
     "encoder_model",
     "faiss_index",
+    "retrieval_scorecard",
     "raw_transcripts",
     "release",
     "sample_answers",

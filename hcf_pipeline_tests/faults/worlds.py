@@ -107,7 +107,8 @@ def release_by_hand() -> int:
     settings = load_settings()
     with dagster_instance(settings) as instance:
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
-        wanted = [dg.AssetKey(name) for name in ("chunk_table", "chunk_embeddings", "faiss_index", "release")]
+        names = ("chunk_table", "chunk_embeddings", "faiss_index", "retrieval_scorecard", "release")
+        wanted = [dg.AssetKey(name) for name in names]
         done = job.execute_in_process(instance=instance, asset_selection=wanted, raise_on_error=False)
         errors = [event.step_failure_data.error for event in done.all_events if event.is_step_failure]
     print(done.success, *(error.cause.message if error and error.cause else error for error in errors))

@@ -10,8 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hcf_pipeline.rag.bm25 import LexicalIndex
-from hcf_pipeline.rag.lexical import LexicalSegment, normalise, terms_of, without_labels, write_lexical_index
+from hcf_pipeline.rag.bm25 import Floats, LexicalIndex
+from hcf_pipeline.rag.lexical import (
+    SHIFT,
+    LexicalSegment,
+    normalise,
+    occurrences,
+    terms_of,
+    without_labels,
+    write_lexical_index,
+)
 
 words = st.text(st.sampled_from("修车铺电瓶Ａａ1，。 \n"), max_size=30)
 
@@ -41,13 +49,17 @@ def index_of(folder: Path, texts: list[str]) -> LexicalIndex:
     return LexicalIndex([LexicalSegment(folder)], [None])
 
 
+def scores_of(index: LexicalIndex, question: str, k1: float, b: float) -> tuple[Floats, float]:
+    return index.scores(index.ask(question), k1, b)
+
+
 @given(st.lists(words, min_size=1, max_size=8), words)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 def test_scores_are_bm25_over_characters_and_pairs(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], question: str
 ) -> None:
     folder = tmp_path_factory.mktemp("lexical") / "index"
-    scores, best = index_of(folder, texts).scores(question, 0.9, 0.4)
+    scores, best = scores_of(index_of(folder, texts), question, 0.9, 0.4)
     assert scores == pytest.approx(bm25_by_hand(question, texts, 0.9, 0.4), rel=1e-4, abs=1e-5)
     assert scores.max() <= best + 1e-4
 
@@ -65,16 +77,16 @@ def test_texts_in_several_segments_some_of_them_dead_score_as_the_live_ones_do_a
     live = np.array([is_live for segment in segments for _, is_live in segment])
     masks = [np.array([is_live for _, is_live in segment]) for segment in segments]
     index = LexicalIndex([LexicalSegment(folder / str(n)) for n in range(len(segments))], masks)
-    scores, best = index.scores(question, 0.9, 0.4)
+    scores, best = scores_of(index, question, 0.9, 0.4)
     if live.any():
         alone = index_of(folder / "alone", [text for segment in segments for text, is_live in segment if is_live])
-        expected, expected_best = alone.scores(question, 0.9, 0.4)
+        expected, expected_best = scores_of(alone, question, 0.9, 0.4)
         assert best == expected_best
         assert scores[live].tolist() == expected.tolist()
 
 
 def test_without_saturation_a_term_counts_once_and_what_lacks_it_has_nothing(tmp_path: Path) -> None:
-    scores, best = index_of(tmp_path / "index", ["修车", "修修车", "面馆"]).scores("修", 0, 0.4)
+    scores, best = scores_of(index_of(tmp_path / "index", ["修车", "修修车", "面馆"]), "修", 0, 0.4)
     assert scores.tolist() == pytest.approx([best, best, 0])
 
 
@@ -98,11 +110,11 @@ def test_no_pair_spans_two_turns() -> None:
 def test_labels_are_not_matched(tmp_path: Path) -> None:
     assert without_labels("水友：几点？\n江照野：八点：整。") == "几点？\n八点：整。"
     index = index_of(tmp_path / "index", ["水友：几点？\n江照野：八点。"])
-    assert index.scores("江照野水友", 0.9, 0.4)[0].tolist() == [0.0]
+    assert scores_of(index, "江照野水友", 0.9, 0.4)[0].tolist() == [0.0]
 
 
 def test_more_than_255_occurrences_are_counted_as_255(tmp_path: Path) -> None:
-    scores, best = index_of(tmp_path / "index", ["对" * 400, "不对"]).scores("对", 0.9, 0.4)
+    scores, best = scores_of(index_of(tmp_path / "index", ["对" * 400, "不对"]), "对", 0.9, 0.4)
     assert 0 < scores[1] < scores[0] <= best
 
 
@@ -111,3 +123,20 @@ def test_a_mutilated_index_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "index" / "docs.npy", np.zeros(1, dtype=np.int32))
     with pytest.raises(ValueError, match="do not belong together"):
         LexicalSegment(tmp_path / "index")
+
+
+odd = st.text(st.sampled_from("修车aΣσ①㎏…。 \nＡ½ｶﾞe\u0301한\u1112\u1161"), max_size=12)
+
+
+@given(st.lists(odd, max_size=5), odd)
+@settings(deadline=None, max_examples=100)
+def test_every_place_of_a_term_is_found_whatever_the_characters(texts: list[str], asked: str) -> None:
+    terms = terms_of(asked)
+    found = sorted(zip(*(part.tolist() for part in occurrences(texts, terms)), strict=True))
+    expected = []
+    for n, text in enumerate(texts):
+        plain = normalise(without_labels(text))
+        for at, (one, two) in enumerate(itertools.zip_longest(plain, plain[1:], fillvalue="\n")):
+            pairs = [ord(one)] + ([(ord(one) << int(SHIFT)) | ord(two)] if "\n" not in (one, two) else [])
+            expected += [(n, at, terms.tolist().index(term)) for term in pairs if term in terms.tolist()]
+    assert found == sorted(expected)

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
-import pytest
+import itertools
+import re
 
-from hcf_pipeline.rag.quotes import attribute, best_quotes
-from hcf_pipeline.rag.retriever import Hit, Retriever, lines_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hcf_pipeline.rag.hits import Hit, lines_of
+from hcf_pipeline.rag.quotes import attribute, best_quotes, only_cited
+from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import TOPICS, Built
 
@@ -17,7 +23,7 @@ def retriever(built: Built) -> Retriever:
 
 def hit(text: str) -> Hit:
     lines = lines_of(text, list(range(1, text.count("\n") + 2)))
-    return Hit("a.md", None, (1, len(lines)), text, 0.5, "0", lines)
+    return Hit("a.md", None, (1, len(lines)), text, 0.5, "0", lines, 0)
 
 
 @pytest.mark.parametrize(("question", "answer"), list(TOPICS.values()))
@@ -50,7 +56,7 @@ def test_one_thing_said_twice_is_quoted_once(retriever: Retriever) -> None:
 
 
 def test_a_quote_stays_within_one_line_of_a_turn(retriever: Retriever) -> None:
-    two_lines = Hit("a.md", None, (1, 1), "", 0.5, "0", lines_of("江照野：变速箱换了\n多少钱？两千三百块", [1, 1]))
+    two_lines = Hit("a.md", None, (1, 1), "", 0.5, "0", lines_of("江照野：变速箱换了\n多少钱？两千三百块", [1, 1]), 0)
     for quote in best_quotes("变速箱换了多少钱", [two_lines], HOSTS, retriever.lexical):
         assert "\n" not in quote.text and quote.text in "变速箱换了\n多少钱？两千三百块"
 
@@ -72,3 +78,16 @@ def test_marks_that_name_no_hit_are_removed_and_others_kept() -> None:
 def test_without_hits_nothing_is_marked() -> None:
     assert attribute("好的。[1] 二手变速箱花了两千三百块钱", []) == "好的。 二手变速箱花了两千三百块钱"
     assert attribute("", []) == ""
+
+
+@given(st.text(st.sampled_from("好[]0123。 "), max_size=30), st.lists(st.integers(0, 30), max_size=6))
+def test_streamed_pieces_never_show_an_invented_mark_and_lose_nothing_else(text: str, cuts: list[int]) -> None:
+    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [text[start:end] for start, end in itertools.pairwise(places)] or [text]
+    shown = "".join(only_cited(pieces, 2))
+    assert shown == "".join(only_cited([text], 2))
+    assert shown == re.sub(r"\[(\d+)\]", lambda mark: mark[0] if int(mark[1]) in (1, 2) else "", text)
+
+
+def test_words_are_shown_as_soon_as_they_can_be_no_mark() -> None:
+    assert list(only_cited(["两千三", "[", "1", "]。", "[9", "]好"], 1)) == ["两千三", "[1]。", "好"]

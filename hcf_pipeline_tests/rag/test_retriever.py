@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.rag.embed import Embeddings, write_embeddings
 from hcf_pipeline.rag.encoder import EmptyText, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
+from hcf_pipeline.rag.hits import Line, lines_of
 from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.retriever import Line, Retriever, lines_of
+from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.rag.vector_file import VectorFile
+from hcf_pipeline.rag.widths import Widths
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built, texts_of, write_chunks
 
@@ -45,20 +48,21 @@ def test_a_hit_says_where_its_words_stand(retriever: Retriever) -> None:
     assert "".join(f"{line.label}：{line.text}" for line in hit.lines) == hit.text.replace("\n", "")
 
 
-def test_the_score_is_the_weighted_sum_of_both_parts_with_their_neighbours(built: Built) -> None:
+def test_the_score_is_the_weighted_sum_of_words_and_cosine(built: Built) -> None:
     settings = RetrievalSettings(dense_weight=0.3, neighbour_share=0.25)
     index = Index(built.index, built.encoder.identity, built.encoder.dim)
     question = "变速箱换了多少钱？"
-    bm25, best = index.lexical.scores(question, settings.k1, settings.b)
-    cosines = np.maximum(index.vectors(np.arange(index.n_chunks)) @ built.encoder.encode_query(question), 0)
-    own = 0.7 * bm25 / best + 0.3 * cosines
-    expected = own.copy()
+    rows = np.arange(index.n_chunks)
+    cosines = np.maximum(index.vectors(rows) @ built.encoder.encode_query(question), 0)
+    dense = cosines.copy()
     for row in np.flatnonzero(index.joined):
-        expected[row] += 0.25 * own[row + 1]
-        expected[row + 1] += 0.25 * own[row]
-    rows, scores = Retriever(index, built.encoder, settings).rank(question, 50)
-    assert sorted(rows.tolist()) == list(range(index.n_chunks))
-    assert scores == pytest.approx(expected[rows] / 1.5, abs=1e-5)
+        dense[row] += 0.25 * cosines[row + 1]
+        dense[row + 1] += 0.25 * cosines[row]
+    words = Widths(index, settings.k1, settings.b).scores(index.lexical.ask(question), rows)
+    hits = Retriever(index, built.encoder, settings).search(question, 50)
+    assert len(hits) + sum(len(hit.also) for hit in hits) == index.n_chunks
+    for hit in hits:
+        assert hit.score == pytest.approx(0.7 * words[hit.row] + 0.3 * dense[hit.row] / 1.5, abs=1e-5)
 
 
 def test_an_index_of_one_chunk_answers(built: Built, tmp_path: Path) -> None:
@@ -84,25 +88,58 @@ def test_dates_leave_out_what_lies_outside_and_what_has_none(retriever: Retrieve
 
 def test_one_hit_a_broadcast_when_asked_for(built: Built) -> None:
     settings = RetrievalSettings(one_per_transcript=True)
-    hits = Retriever.open(built.index, built.encoder, settings).search("晚上好", 50)
-    assert len(hits) == len({hit.transcript for hit in hits}) == len(TOPICS) + 1
+    hits = Retriever.open(built.index, built.encoder, settings).search("多少钱", 50)
+    assert len(hits) == len({hit.transcript for hit in hits})
+    assert len(hits) + sum(len(hit.also) for hit in hits) == len(TOPICS) + 1
+
+
+def test_what_was_said_in_the_same_words_elsewhere_is_one_hit_that_names_the_other_places(retriever: Retriever) -> None:
+    greeting, *others = retriever.search("感谢老铁送的小灯牌，晚上好", 50)
+    assert {greeting.transcript, *(place.transcript for place in greeting.also)} == {f"{date}.md" for date in TOPICS}
+    assert all(place.turns == (1, 2) for place in greeting.also)
+    assert not any("小灯牌" in hit.text for hit in others)
+
+
+def test_a_time_that_the_question_names_comes_first_or_alone(built: Built) -> None:
+    def dates(question: str, **changes: object) -> list[str]:
+        settings = RetrievalSettings(today=datetime.date(2024, 6, 1), **changes)  # type: ignore[arg-type]
+        return [str(hit.date) for hit in Retriever.open(built.index, built.encoder, settings).search(question, 3)]
+
+    assert dates("花了多少钱")[0] != "2024-04-02"
+    assert dates("2024年4月花了多少钱", date_factor=0.2)[0] == "2024-04-02"
+    assert dates("两个月前花了多少钱", date_factor=0.2)[0] == "2024-04-02"
+    assert set(dates("2024年4月花了多少钱", date_factor=0)) == {"2024-04-02"}
+    assert dates("2024年4月花了多少钱", date_factor=1)[0] != "2024-04-02"
+    assert dates("1999年花了多少钱", date_factor=0)  # there is no broadcast of that time: the words mean nothing
+
+
+def test_the_turns_beside_a_hit_are_those_of_its_broadcast(retriever: Retriever) -> None:
+    hit = retriever.search("变速箱多少钱", 1)[0]
+    before, after = retriever.around(hit, 1)
+    assert [(line.turn, line.label) for line in before] == [(2, "江照野")] and after == ()
+    assert [line.turn for line in retriever.around(hit, 9)[0]] == [1, 2]
+    assert retriever.around(hit, 0) == ((), ())
+
+
+class Backwards:
+    """Prefers what was found last."""
+
+    def scores(self, question: str, texts: Sequence[str]) -> np.ndarray:
+        return np.arange(len(texts), dtype=np.float32)
+
+
+def test_a_reranker_orders_the_first_hits_anew_and_the_threshold_stays_with_their_scores(built: Built) -> None:
+    settings = RetrievalSettings(rerank_top=4)
+    plain = Retriever.open(built.index, built.encoder, settings).search("变速箱多少钱", 4)
+    retriever = Retriever.open(built.index, built.encoder, settings, Backwards())
+    assert [hit.chunk_id for hit in retriever.search("变速箱多少钱", 4)] == [hit.chunk_id for hit in plain[::-1]]
+    assert retriever.search("变速箱多少钱", 2) == retriever.search("变速箱多少钱", 4)[:2]
+    assert retriever.bears_on(retriever.search("变速箱多少钱", 4))
 
 
 def test_k_is_the_most_that_comes_back(retriever: Retriever) -> None:
     assert len(retriever.search("多少钱", 2)) == 2
     assert len({hit.chunk_id for hit in retriever.search("多少钱", 1000)}) == len(retriever.search("多少钱", 1000))
-
-
-def test_neighbours_share_their_score_within_a_broadcast_only(built: Built) -> None:
-    alone = Retriever.open(built.index, built.encoder, RetrievalSettings(neighbour_share=0, dense_weight=0))
-    shared = Retriever.open(built.index, built.encoder, RetrievalSettings(neighbour_share=1, dense_weight=0))
-    greeting = "感谢老铁送的小灯牌"
-    before = {hit.chunk_id: hit.score for hit in alone.search("茉莉花茶", 50)}
-    after = {hit.chunk_id: hit.score for hit in shared.search("茉莉花茶", 50)}
-    tea = shared.search("茉莉花茶", 1)[0]
-    assert after[tea.chunk_id] == pytest.approx(before[tea.chunk_id] / 3, rel=1e-4)  # a broadcast of one chunk
-    hits = shared.search("阿贵面馆的面", 50)
-    assert next(hit for hit in hits if greeting in hit.text).date == datetime.date(2024, 4, 2)
 
 
 def test_what_nothing_bears_on_is_known_by_its_score(built: Built) -> None:

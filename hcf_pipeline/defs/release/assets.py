@@ -23,7 +23,7 @@ def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     answers_by = Recipe(1)
 
     @dg.asset(
-        deps=["lora_adapter", "faiss_index"],
+        deps=["lora_adapter", "faiss_index", "retrieval_scorecard"],
         description="One adapter and one index, pinned with the corpus snapshot of each and with checksums. The chat "
         "model serves this and nothing else.\n\n对外服务的版本：一个适配器配一个索引。",
         group_name="serving",
@@ -40,7 +40,7 @@ def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             base = made_from(store, adapter, ["base_model"])
             samples = made_from(store, adapter, ["sft_dataset"])
             turns = made_from(store, index, ["chunk_table", "turn_table"])
-            made_of |= {"turn_table": turns}
+            made_of |= {"turn_table": turns, "retrieval_scorecard": inputs["retrieval_scorecard"]}
             refuse({gate: judge(gate, made_of[gate.asset], store, settings) for gate in GATES})
             made = Release(
                 toy=model_source(base).source == EMBEDDED,

@@ -1,0 +1,84 @@
+"""A scorecard of retrieval: figures by set of questions and stage, and the misses to read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from hcf_pipeline.errors import damaged
+from hcf_pipeline.files import hash_of
+
+CARD = "scorecard.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One way to rank, over all answerable questions of a set."""
+
+    name: str
+    recall: dict[str, float]  # "1", "3", "5", "10" -> share
+    mrr: float
+    ndcg: float
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Miss:
+    question: str
+    right: str  # transcript or date
+    rank: int  # of the right broadcast, 0 where it is not among the first DEPTH
+    came_first: str  # transcript
+    its_words: str
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    name: str
+    n_answerable: int
+    n_unanswerable: int
+    refused_answerable: float  # shares of those that the threshold refuses
+    refused_unanswerable: float
+    stages: tuple[Stage, ...]
+    misses: tuple[Miss, ...] = field(default=())
+
+    def stage(self, name: str) -> Stage:
+        return next(stage for stage in self.stages if stage.name == name)
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    sets: tuple[QuestionSet, ...]
+
+    @property
+    def content(self) -> str:
+        """20 hex digits over all but the times, which differ from run to run."""
+        raw = asdict(self)
+        for of_set in raw["sets"]:
+            for stage in of_set["stages"]:
+                del stage["p50_ms"], stage["p99_ms"]
+        return hash_of(raw)
+
+    def save(self, folder: Path) -> None:
+        (folder / CARD).write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @staticmethod
+    def load(file: Path) -> Scorecard:
+        """Raises ArtifactError where the file is unreadable."""
+        try:
+            raw = json.loads(file.read_text(encoding="utf-8"))
+            return Scorecard(
+                tuple(
+                    QuestionSet(
+                        **one
+                        | {
+                            "stages": tuple(Stage(**stage) for stage in one["stages"]),
+                            "misses": tuple(Miss(**miss) for miss in one["misses"]),
+                        }
+                    )
+                    for one in raw["sets"]
+                )
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(file) from error

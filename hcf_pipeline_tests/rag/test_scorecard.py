@@ -1,0 +1,147 @@
+"""Retrieval judged by questions: which are asked, what is counted, what a file of them may hold."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hcf_pipeline.corpus.parts import Table
+from hcf_pipeline.errors import ArtifactError, SettingsError
+from hcf_pipeline.rag.asked import Question, guest_questions, index_without, read_questions
+from hcf_pipeline.rag.card import CARD, Scorecard
+from hcf_pipeline.rag.measures import mrr, ndcg, percentile, recall
+from hcf_pipeline.rag.retriever import Retriever
+from hcf_pipeline.rag.scorecard import PLOT, draw, judge_retrieval
+from hcf_pipeline.settings import RetrievalSettings
+from hcf_pipeline_tests.rag.conftest import TOPICS, Built, texts_of
+
+SETTINGS = RetrievalSettings()
+ASKED = [Question(question, date=datetime.date.fromisoformat(date)) for date, (question, _) in TOPICS.items()]
+NOWHERE = Question("木星周围究竟绕着几颗卫星？")
+
+
+@pytest.fixture(scope="module")
+def all_paths(built: Built) -> list[str]:
+    return [entry.path for entry in Table(built.turns).entries]
+
+
+def test_guests_are_asked_again_for_what_they_asked_and_not_for_their_greetings(
+    built: Built, all_paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hcf_pipeline.rag.asked.MIN_CHARS", 6)
+    found = guest_questions(built.turns, all_paths)
+    assert {q.text for q in found} == {question for question, _ in TOPICS.values()}
+    assert all(q.transcript and q.turn == 3 for q in found)
+    assert guest_questions(built.turns, all_paths, n=2) == found[:2]
+    assert {q.text for q in guest_questions(built.turns, all_paths[:2])} < {q.text for q in found}
+
+
+def test_an_index_without_the_questions_still_has_the_answers(built: Built, tmp_path: Path) -> None:
+    asked = [
+        Question("变速箱换了多少钱？", "2024-05-05.md", turn=3),
+        Question("面馆涨价了没有？", "2024-04-02.md", turn=3),
+    ]
+    index = index_without(asked, built.chunks, built.encoder, built.cache, built.index, tmp_path)
+    texts = texts_of(tmp_path / "chunks")
+    assert "水友：变速箱换了多少钱？" not in "\n".join(texts) and "水友：水管怎么爆了？" in "\n".join(texts)
+    hit = Retriever.open(index, built.encoder, SETTINGS).search("变速箱换了多少钱？", 1)[0]
+    assert str(hit.date) == "2024-05-05" and hit.turns == (4, 4)
+    before = Retriever.open(built.index, built.encoder, SETTINGS).search("变速箱换了多少钱？", 1)[0]
+    assert before.turns == (3, 4)
+
+
+def test_every_stage_is_measured_and_what_was_missed_is_shown(built: Built) -> None:
+    wrong = Question("变速箱换了多少钱？", date=datetime.date(2024, 1, 3))
+    found = judge_retrieval(built.index, built.encoder, SETTINGS, "mine", [*ASKED, wrong, NOWHERE])
+    assert [stage.name for stage in found.stages] == ["lexical", "dense", "fused"]
+    assert (found.n_answerable, found.n_unanswerable) == (len(ASKED) + 1, 1)
+    fused = found.stage("fused")
+    assert fused.recall["1"] == pytest.approx(len(ASKED) / (len(ASKED) + 1), abs=1e-4)
+    assert fused.recall["1"] <= fused.recall["3"] <= fused.recall["5"] <= fused.recall["10"]
+    assert 0 < fused.p50_ms <= fused.p99_ms
+    (miss,) = found.misses
+    assert (miss.question, miss.right, miss.came_first) == (wrong.text, "2024-01-03", "2024-05-05.md")
+    assert miss.rank != 1 and "变速箱" in miss.its_words
+
+
+def test_the_threshold_is_judged_by_what_it_refuses(built: Built) -> None:
+    def refused(min_score: float) -> tuple[float, float]:
+        settings = RetrievalSettings(min_score=min_score)
+        found = judge_retrieval(built.index, built.encoder, settings, "mine", [*ASKED, NOWHERE])
+        return found.refused_answerable, found.refused_unanswerable
+
+    assert refused(0) == (0, 0) and refused(0.3) == (0, 1)
+
+
+class Knowing:
+    """Puts the text with a word in it first."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def scores(self, question: str, texts: list[str]) -> np.ndarray:
+        return np.array([self._word in text for text in texts], dtype=np.float32)
+
+
+def test_a_reranker_is_a_stage_of_its_own(built: Built) -> None:
+    asked = [Question("多少钱？", date=datetime.date(2024, 5, 5))]
+    found = judge_retrieval(built.index, built.encoder, SETTINGS, "mine", asked, Knowing("变速箱花了两千三"))
+    assert found.stages[-1].name == "reranked" and found.stages[-1].recall["1"] == 1
+
+
+def test_without_a_dense_side_there_is_no_such_stage(built: Built) -> None:
+    found = judge_retrieval(built.index, built.encoder, RetrievalSettings(dense_weight=0), "mine", ASKED)
+    assert [stage.name for stage in found.stages] == ["lexical", "fused"]
+    assert found.stage("lexical").recall == found.stage("fused").recall
+
+
+def test_a_card_is_the_same_after_loading_and_its_content_knows_no_times(built: Built, tmp_path: Path) -> None:
+    one, two = (Scorecard((judge_retrieval(built.index, built.encoder, SETTINGS, "mine", ASKED),)) for _ in "ab")
+    one.save(tmp_path)
+    draw(one, tmp_path)
+    assert Scorecard.load(tmp_path / CARD) == one and (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
+    assert one.content == two.content
+    (tmp_path / CARD).write_text("{}", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="damaged"):
+        Scorecard.load(tmp_path / CARD)
+
+
+def test_a_file_of_questions_is_read_with_dates_and_without(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    lines = [
+        {"question": "甲？", "date": "2024-01-03"},
+        {"question": "乙？", "date": None, "answer": ""},
+        {"question": "丙？"},
+    ]
+    file.write_text("\n\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    found = read_questions(file)
+    assert [q.is_answerable for q in found] == [True, False, False]
+    assert found[0].is_right("x.md", datetime.date(2024, 1, 3)) and not found[0].is_right("x.md", None)
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "3", '{"question": ""}', '{"question": "甲", "date": "gestern"}', '{"date": null}']
+)
+def test_a_bad_line_of_questions_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text(f'{{"question": "甲？"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"q\.jsonl:2 has to be"):
+        read_questions(file)
+
+
+def test_a_file_of_questions_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"gone\.jsonl"):
+        read_questions(tmp_path / "gone.jsonl")
+
+
+def test_the_measures_are_the_usual_ones() -> None:
+    ranks = [1, 2, 0, 10]
+    assert recall(ranks, 1) == 0.25 and recall(ranks, 10) == 0.75
+    assert mrr(ranks) == pytest.approx((1 + 0.5 + 0.1) / 4)
+    assert ndcg(ranks) == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 4)
+    assert [percentile([3, 1, 2, 4], share) for share in (0.25, 0.5, 0.99)] == [1, 2, 4]
