@@ -17,9 +17,9 @@ import numpy as np
 
 from hcf_pipeline.rag.bm25 import Floats, LexicalIndex
 from hcf_pipeline.rag.chunks import COLON
+from hcf_pipeline.rag.dense import Ids, Mask
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.index import EPOCH, NO_DATE, Index
-from hcf_pipeline.rag.segments import Ids, Mask
 from hcf_pipeline.settings import RetrievalSettings
 
 CANDIDATES = 200  # of either side at least, whose fused scores are compared
