@@ -43,7 +43,7 @@ def periods_in(question: str, today: datetime.date, newest: datetime.date | None
 
 
 _DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "半": 0.5}
-_N = r"[0-9零〇一二两三四五六七八九十]{1,3}"
+_N = "(?:[0-9]{1,3}|[一二三四五六七八九]?十[一二三四五六七八九]?|[零〇一二两三四五六七八九]{1,3})"
 _YEAR_WORDS = {"今年": 0, "本年": 0, "去年": 1, "上一年": 1, "前年": 2, "大前年": 3}
 _DAY_WORDS = {"今天": 0, "今晚": 0, "昨天": 1, "昨晚": 1, "前天": 2, "大前天": 3}
 _PARTS = {

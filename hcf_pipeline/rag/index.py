@@ -22,8 +22,9 @@ from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import file_sha256
 from hcf_pipeline.rag.bm25 import LexicalIndex
 from hcf_pipeline.rag.chunks import Chunk
+from hcf_pipeline.rag.dense import Ids, Mask
 from hcf_pipeline.rag.encoder import Vectors
-from hcf_pipeline.rag.segments import Ids, Mask, Segment
+from hcf_pipeline.rag.segments import Segment
 from hcf_pipeline.rag.sidecar import SEGMENTS, Sidecar, damaged
 
 T = TypeVar("T")

@@ -20,6 +20,7 @@ from pathlib import Path
 from hcf_pipeline.corpus.parts import Entry, Table
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import file_sha256, hash_of, link_or_copy
+from hcf_pipeline.rag.dense import FLAT_ROWS
 from hcf_pipeline.rag.embed import Embeddings
 from hcf_pipeline.rag.segments import write_segment
 from hcf_pipeline.rag.sidecar import SEGMENTS, Held, Listed, Sidecar
@@ -42,10 +43,16 @@ class IndexReport:
 
 
 def write_index(
-    chunks: Path, embeddings: Path, encoder_identity: str, out: Path, previous: Path | None = None
+    chunks: Path,
+    embeddings: Path,
+    encoder_identity: str,
+    out: Path,
+    previous: Path | None = None,
+    flat_rows: int = FLAT_ROWS,
 ) -> IndexReport:
     """Writes the index of a chunk table into the folder `out`; it answers as one built without `previous` does.
 
+    (But for what a segment of more than `flat_rows` rows does not find, see dense.py.)
     `previous` is the folder of an intact earlier index, whose files are shared where it was made with the same encoder.
     Raises ArtifactError when a chunk's text has no vector in `embeddings`.
     """
@@ -58,7 +65,7 @@ def write_index(
     entries = [entry for entry in table.entries if entry.n_rows and entry.path not in stays]
     for segment in kept:
         _share(segment, previous, out)
-    written = [_write(table, entries, vectors, encoder_identity, out)] if entries else []
+    written = [_write(table, entries, vectors, encoder_identity, out, flat_rows)] if entries else []
     sidecar = Sidecar(encoder_identity, vectors.dim, (*kept, *written))
     sidecar.save(out)
     live = sidecar.live
@@ -126,9 +133,11 @@ def _share(segment: Listed, previous: Path | None, out: Path) -> None:
         link_or_copy(previous / SEGMENTS / segment.name / name, target)
 
 
-def _write(table: Table, entries: Sequence[Entry], vectors: Embeddings, encoder_identity: str, out: Path) -> Listed:
+def _write(
+    table: Table, entries: Sequence[Entry], vectors: Embeddings, encoder_identity: str, out: Path, flat_rows: int
+) -> Listed:
     name = hash_of([encoder_identity, [(e.path, str(e.date), e.digest) for e in entries]])
     folder = out / SEGMENTS / name
-    write_segment(table, {entry.path for entry in entries}, vectors, folder)
+    write_segment(table, {entry.path for entry in entries}, vectors, folder, flat_rows)
     files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     return Listed(name, files, tuple(Held.of(entry) for entry in entries))

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.bm25 import Asked, Places, Weights
+from hcf_pipeline.rag.dense import Ids
 from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.lexical import occurrences
-from hcf_pipeline.rag.segments import Ids
 
 PAIR_WEIGHT = 0.5
 PASSAGE_CHARS = 120
