@@ -131,7 +131,7 @@ def draw(card: Scorecard, out: Path) -> None:
         axes = figure.add_subplot(1, len(shown), n)
         for stage in of_set.stages:
             axes.plot(RECALLS, [stage.recall[str(k)] for k in RECALLS], marker="o", label=stage.name)
-        axes.set(title=f"{of_set.n_answerable} questions", xlabel="first k broadcasts", ylabel="recall", ylim=(0, 1))
+        axes.set(title=f"{of_set.n_answerable} questions", xlabel="first k broadcasts", ylabel="recall", ylim=(0, 1.02))
         axes.set_xticks(RECALLS)
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")

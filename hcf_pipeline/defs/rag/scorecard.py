@@ -43,9 +43,9 @@ SHOWN = 8  # misses in the UI; the others are in the file
 def scorecard_asset(settings: Settings) -> dg.AssetsDefinition:
     store = store_of(settings)
     sections = settings.sections
-    files = [settings.root / file for file in sections.retrieval.questions]
+    files = {given: settings.root / given for given in sections.retrieval.questions}
     read = settings.reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")
-    scored_by = Recipe(1, read | {f"file {file.name}": _digest(file) for file in files})
+    scored_by = Recipe(1, read | {f"file {given}": _digest(file) for given, file in files.items()})
 
     @dg.asset(
         deps=["faiss_index"],
@@ -82,7 +82,7 @@ def scorecard_asset(settings: Settings) -> dg.AssetsDefinition:
                     cache = VectorCache(store.home / VECTOR_CACHE)
                     without = index_without(questions, chunks, encoder, cache, index.path, Path(scratch))
                     sets.append(judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress))
-            for file in files:
+            for file in files.values():
                 asked = read_questions(file)
                 sets.append(judge_retrieval(index.path, encoder, retrieval, file.name, asked, reranker, progress))
             card = Scorecard(tuple(sets))
