@@ -26,6 +26,11 @@ class Period(NamedTuple):
     since: datetime.date
     until: datetime.date
 
+    @property
+    def is_short(self) -> bool:
+        """A day or a week."""
+        return (self.until - self.since).days < 7
+
 
 def periods_in(question: str, today: datetime.date, newest: datetime.date | None = None) -> list[Period]:
     """The periods that a question names, in the order of its words; none where it names none.

@@ -168,7 +168,8 @@ class Inverted:
         starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
         places = (self._vectors.offset + rows * found.itemsize * found.shape[1]).tolist()
         for first, last in itertools.pairwise([*starts, len(rows)]):
-            os.preadv(self._file, [found[first:last].data], places[first])
+            if os.preadv(self._file, [found[first:last].data], places[first]) != found[first:last].nbytes:
+                raise OSError(f"{self._vectors.filename} ends too early")
         return found
 
 

@@ -211,27 +211,32 @@ class Retriever:
         allowed = None if since is None and until is None else _within(days, since, until)
         if allowed is not None and live is not None:
             allowed &= live
-        named = self._named(question)
-        if named is None:
-            return (live if allowed is None else allowed), None
-        if self._settings.date_factor > 0:
-            outside = np.float32(self._settings.date_factor)
-            return (live if allowed is None else allowed), np.where(named, np.float32(1), outside)
+        factors = self._by_time(question)
+        if factors is None or self._settings.date_factor > 0:
+            return (live if allowed is None else allowed), factors
+        named = factors > 0
         return (named if allowed is None else named & allowed), None
 
-    def _named(self, question: str) -> Mask | None:
-        """The live rows of the time that the question names; None where it names none that there is a broadcast of."""
+    def _by_time(self, question: str) -> Floats | None:
+        """What each row is worth for the time that the question names: 1 within it, the date factor outside.
+
+        The factor counts twice where the time is a day or a week: that is when it was said, where a year may be the one
+        that is told of. None where no time is named, or none that there is a broadcast of.
+        """
         if self._settings.date_factor == 1:
             return None
-        days = self._index.days
+        days, live = self._index.days, self._index.live
         newest = EPOCH + datetime.timedelta(int(days.max())) if days.max() != NO_DATE else None
-        periods = periods_in(question, self._settings.today or datetime.date.today(), newest)
-        named = np.zeros(len(days), dtype=np.bool_)
-        for period in periods:
-            named |= _within(days, *period)
-        if self._index.live is not None:
-            named &= self._index.live
-        return named if named.any() else None
+        inside = np.zeros(len(days), dtype=np.bool_)
+        outside: list[float] = []
+        for period in periods_in(question, self._settings.today or datetime.date.today(), newest):
+            within = _within(days, *period)
+            if live is not None:
+                within &= live
+            if within.any():
+                inside |= within
+                outside.append(self._settings.date_factor ** (2 if period.is_short else 1))
+        return np.where(inside, np.float32(1), np.float32(max(outside))) if outside else None
 
     def _hit(self, row: int, score: float) -> Hit:
         transcript, date, chunk = self._index.row(row)

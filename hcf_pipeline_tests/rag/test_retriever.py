@@ -110,6 +110,7 @@ def test_a_time_that_the_question_names_comes_first_or_alone(built: Built) -> No
     assert dates("两个月前花了多少钱", date_factor=0.2)[0] == "2024-04-02"
     assert set(dates("2024年4月花了多少钱", date_factor=0)) == {"2024-04-02"}
     assert dates("2024年4月花了多少钱", date_factor=1)[0] != "2024-04-02"
+    assert dates("4月2日花了多少钱", date_factor=0.45)[0] == "2024-04-02" != dates("4月花了多少钱", date_factor=0.45)[0]
     assert dates("1999年花了多少钱", date_factor=0)  # there is no broadcast of that time: the words mean nothing
 
 
