@@ -33,8 +33,9 @@ import psutil
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, read_transcripts, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
+from hcf_pipeline.rag.arrays import Mask
 from hcf_pipeline.rag.chunks import chunk_transcript
-from hcf_pipeline.rag.dense import FLAT_ROWS, Mask, dense_writer, open_dense
+from hcf_pipeline.rag.dense import FLAT_ROWS, dense_writer, open_dense
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
 from hcf_pipeline.rag.lexical import without_labels

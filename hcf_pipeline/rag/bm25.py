@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from hcf_pipeline.rag.lexical import SHIFT, Ints, LexicalSegment, Matches, terms_of
-
-Floats = npt.NDArray[np.float32]
-Weights = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int32]
+from hcf_pipeline.rag.arrays import Floats, Ints, Mask, Places, Weights
+from hcf_pipeline.rag.lexical import SHIFT, LexicalSegment, Matches, terms_of
 
 NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hcf_pipeline.rag.encoder import Vectors
+from hcf_pipeline.rag.arrays import Ids, Mask, Vectors
 
 DENSE = "dense.faiss"
 VECTORS = "vectors.npy"
@@ -50,9 +49,6 @@ SPARE = 16
 """Candidates beyond those asked for. A code's product is wrong by some 0.0005, so only rows near the last place move."""
 
 BLOCK_ROWS = 1 << 16  # coded at a time
-
-Ids = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 @contextmanager

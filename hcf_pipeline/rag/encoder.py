@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from hcf_pipeline.errors import ArtifactError, UserError
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.quiet import quiet_libraries
+from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.static_encoder import StaticModel, is_static
 from hcf_pipeline.settings import EncoderSettings
 from hcf_pipeline.store import MANIFEST
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 IDENTITY = (".safetensors", ".json", ".txt", ".model")
-
-Vectors = npt.NDArray[np.float32]
 
 
 class EmptyText(UserError):

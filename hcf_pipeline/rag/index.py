@@ -20,10 +20,9 @@ import pyarrow as pa
 
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import file_sha256
+from hcf_pipeline.rag.arrays import Ids, Mask, Vectors
 from hcf_pipeline.rag.bm25 import LexicalIndex
 from hcf_pipeline.rag.chunks import Chunk
-from hcf_pipeline.rag.dense import Ids, Mask
-from hcf_pipeline.rag.encoder import Vectors
 from hcf_pipeline.rag.segments import Segment
 from hcf_pipeline.rag.sidecar import SEGMENTS, Sidecar, damaged
 

@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hcf_pipeline.rag.arrays import Ints
+
 ARRAYS = ("terms", "indptr", "docs", "counts", "lengths", "common", "common_docs", "common_counts")
 COMMON = 5  # a posting takes five bytes, a place in a row takes one
 BLOCK_CHARS = 2_000_000  # characters whose terms are sorted at a time
@@ -36,7 +38,6 @@ DROPPED, TOGETHER, UNSEEN = 0, -1, -2  # what becomes of a character, other than
 COMPOSING = frozenset(map(chr, range(0x1100, 0x1200)))  # Hangul letters, which join into syllables
 SIGMAS = frozenset("σς")  # which of the two a capital becomes, its neighbours tell
 
-Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 SmallInts = npt.NDArray[np.signedinteger]
 

@@ -18,11 +18,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.rag.bm25 import Asked, Floats, LexicalIndex, Weights
+from hcf_pipeline.rag.arrays import Floats, Ids, Mask, Vectors, Weights
+from hcf_pipeline.rag.bm25 import Asked, LexicalIndex
 from hcf_pipeline.rag.dates import periods_in
-from hcf_pipeline.rag.dense import Ids, Mask
 from hcf_pipeline.rag.duplicates import originals
-from hcf_pipeline.rag.encoder import Encoder, Vectors
+from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.hits import Hit, Line, lines_of
 from hcf_pipeline.rag.index import EPOCH, NO_DATE, Index
 from hcf_pipeline.rag.widths import N_PASSAGES, Widths

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hcf_pipeline.rag.arrays import Ids
 from hcf_pipeline.rag.asked import Question
 from hcf_pipeline.rag.card import Miss, QuestionSet, Scorecard, Stage
-from hcf_pipeline.rag.dense import Ids
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.measures import DEPTH, RECALLS, mrr, ndcg, percentile, recall
 from hcf_pipeline.rag.retriever import Reranks, Retriever

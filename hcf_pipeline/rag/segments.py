@@ -21,10 +21,10 @@ import pyarrow as pa
 
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.errors import ArtifactError
+from hcf_pipeline.rag.arrays import Ids, Mask, Vectors
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, Chunk
-from hcf_pipeline.rag.dense import FLAT_ROWS, Ids, Mask, dense_writer, open_dense
+from hcf_pipeline.rag.dense import FLAT_ROWS, dense_writer, open_dense
 from hcf_pipeline.rag.embed import Embeddings, as_hashes
-from hcf_pipeline.rag.encoder import Vectors
 from hcf_pipeline.rag.lexical import LexicalSegment, write_lexical_index
 
 LEXICAL = "lexical"

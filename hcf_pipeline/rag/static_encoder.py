@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hcf_pipeline.rag.arrays import Vectors
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from hcf_pipeline.rag.encoder import Vectors
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hcf_pipeline.files import DRAFT
-from hcf_pipeline.rag.encoder import Vectors
+from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.vector_file import SUFFIX, Hashes, VectorFile
 
 FAN = 8  # files of about one size are merged into one, so there are at most some eight of each power of eight

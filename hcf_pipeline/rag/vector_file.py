@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.files import DRAFT, file_sha256
-from hcf_pipeline.rag.encoder import Vectors
+from hcf_pipeline.rag.arrays import Vectors
 
 SUFFIX = ".vectors"
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.rag.bm25 import Asked, Places, Weights
-from hcf_pipeline.rag.dense import Ids
+from hcf_pipeline.rag.arrays import Ids, Places, Weights
+from hcf_pipeline.rag.bm25 import Asked
 from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.lexical import occurrences
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from hcf_pipeline.errors import ArtifactError
+from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.dense import DENSE, VECTORS, Flat, Inverted, dense_writer, open_dense
 from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.encoder import Vectors
 from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.index_writer import write_index
 from hcf_pipeline.rag.retriever import Retriever

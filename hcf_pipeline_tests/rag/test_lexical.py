@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hcf_pipeline.rag.bm25 import Floats, LexicalIndex
+from hcf_pipeline.rag.arrays import Floats
+from hcf_pipeline.rag.bm25 import LexicalIndex
 from hcf_pipeline.rag.lexical import (
     SHIFT,
     LexicalSegment,
