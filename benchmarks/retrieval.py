@@ -57,13 +57,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keeps what was built; an index that is there is used again")
     parser.add_argument("--every", type=int, default=1, help="asks only every so manieth question that has an answer")
     given = parser.parse_args()
-    asked = [(n, q) for file in given.questions for n, q in enumerate(read_questions(file))]
-    questions = [q for n, q in asked if not q.is_answerable or n % given.every == 0]
+    files = {file: read_questions(file) for file in given.questions}
     sections = load_settings().sections
     with tempfile.TemporaryDirectory() as scratch:
         work = given.work or Path(scratch)
         encoder = _build(given.corpus, work, sections)
-        answerable = [q for q in questions if q.date]
+        answerable = [q for asked in files.values() for n, q in enumerate(asked) if q.date and n % given.every == 0]
+        unanswerable = {file.stem: [q for q in asked if not q.is_answerable] for file, asked in files.items()}
         halves = {"all": answerable}
         if given.split:
             halves = {
@@ -81,7 +81,7 @@ def main() -> None:
                 print(f"  {stage.name:18} {len(half):9}{recalls} {stage.mrr:6.3f}")
         retriever = Retriever(index, encoder, sections.retrieval)
         _times(retriever, answerable)
-        _threshold(retriever, halves, questions)
+        _threshold(retriever, {**halves, **unanswerable}, sections.retrieval.min_score)
 
 
 def _baselines(index: Index, settings: RetrievalSettings) -> dict[str, Callable[[str], np.ndarray]]:
@@ -161,21 +161,20 @@ def _times(retriever: Retriever, questions: Sequence[Question]) -> None:
     )
 
 
-def _threshold(retriever: Retriever, halves: dict[str, list[Question]], questions: Sequence[Question]) -> None:
-    groups = {**halves, "unanswerable": [q for q in questions if not q.is_answerable]}
-    best = {
-        name: sorted(max((hit.score for hit in retriever.search(q.text, DEPTH)), default=0.0) for q in group)
-        for name, group in groups.items()
-        if group
-    }
+def _threshold(retriever: Retriever, groups: dict[str, list[Question]], now: float) -> None:
+    best = {name: sorted(_evidence(retriever, q.text) for q in group) for name, group in groups.items() if group}
     first = next(iter(best.values()))
-    print(f"the threshold, chosen on the first group; now min_score = {retriever.threshold / retriever.scale:g}")
-    for limit in (retriever.threshold, *(percentile(first, share) for share in SHARES)):
+    print(f"the threshold, chosen on the first group; now min_score = {now:g}")
+    for limit in (now, *(percentile(first, share) for share in SHARES)):
         refused = {name: statistics.mean(score < limit for score in group) for name, group in best.items()}
         print(
-            f"  min_score {limit / retriever.scale:.3f} refuses "
+            f"  min_score {limit:.3f} refuses "
             + ", ".join(f"{part:.1%} of {name} ({len(groups[name])})" for name, part in refused.items())
         )
+
+
+def _evidence(retriever: Retriever, question: str) -> float:
+    return retriever.evidence(question, [(hit.score, hit.text) for hit in retriever.search(question, DEPTH)])
 
 
 if __name__ == "__main__":

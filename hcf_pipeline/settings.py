@@ -225,8 +225,9 @@ class RetrievalSettings(Section):
     )
     one_per_transcript: bool = Field(False, description="keep only the best chunk of each broadcast")
     min_score: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.21,
-        description="a best score below it (at 10,000 chunks; it grows with the logarithm of their number) cites nothing",
+        0.15,
+        description="evidence below it (the best score, less where little of the question was met or its words are unusual) "
+        "cites nothing; 0: always cite",
     )
 
 

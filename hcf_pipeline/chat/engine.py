@@ -91,7 +91,7 @@ class Engine:
         citation never comes out. Setting `stop` ends the text early. One answer at a time: the others wait.
         """
         hits = self.retrieve(question, span=span)
-        if not self.retriever.bears_on(hits):
+        if not self.retriever.bears_on(question, hits):
             yield Answer((), (), ABSTAINED, self.release.id, abstained=True)
             return
         found = self._found(question, hits)

@@ -17,6 +17,7 @@ from hcf_pipeline.rag.arrays import Ids
 from hcf_pipeline.rag.asked import Question
 from hcf_pipeline.rag.card import Miss, QuestionSet, Scorecard, Stage
 from hcf_pipeline.rag.encoder import Encoder
+from hcf_pipeline.rag.evidence import N_HITS
 from hcf_pipeline.rag.measures import DEPTH, RECALLS, mrr, ndcg, percentile, recall
 from hcf_pipeline.rag.retriever import Reranks, Retriever
 from hcf_pipeline.settings import RetrievalSettings
@@ -60,7 +61,9 @@ class _Measured:
         found = self._retriever.candidates(question.text, max(DEPTH, self._settings.rerank_top))
         scores = found.scores(self._settings.dense_weight)
         rows, best = self._retriever.best(found, scores, max(DEPTH, self._settings.rerank_top))
-        self._refused[question.is_answerable].append(not len(best) or float(best[0]) < self._retriever.threshold)
+        texts = (self._retriever.index.text(row) for row in rows[:N_HITS].tolist())
+        evidence = self._retriever.evidence(question.text, list(zip(best.tolist(), texts, strict=False)))
+        self._refused[question.is_answerable].append(not self._retriever.is_enough(evidence))
         if not question.is_answerable:
             return
         words = np.where(found.by_words, found.lexical, -1.0)

@@ -135,7 +135,7 @@ def test_a_reranker_orders_the_first_hits_anew_and_the_threshold_stays_with_thei
     retriever = Retriever.open(built.index, built.encoder, settings, Backwards())
     assert [hit.chunk_id for hit in retriever.search("变速箱多少钱", 4)] == [hit.chunk_id for hit in plain[::-1]]
     assert retriever.search("变速箱多少钱", 2) == retriever.search("变速箱多少钱", 4)[:2]
-    assert retriever.bears_on(retriever.search("变速箱多少钱", 4))
+    assert retriever.bears_on("变速箱多少钱", retriever.search("变速箱多少钱", 4))
 
 
 def test_k_is_the_most_that_comes_back(retriever: Retriever) -> None:
@@ -143,11 +143,14 @@ def test_k_is_the_most_that_comes_back(retriever: Retriever) -> None:
     assert len({hit.chunk_id for hit in retriever.search("多少钱", 1000)}) == len(retriever.search("多少钱", 1000))
 
 
-def test_what_nothing_bears_on_is_known_by_its_score(built: Built) -> None:
-    retriever = Retriever.open(built.index, built.encoder, RetrievalSettings(min_score=0.2))
-    assert retriever.bears_on(retriever.search("二手变速箱花了多少钱？", 5))
-    assert not retriever.bears_on(retriever.search("木星周围究竟绕着几颗卫星？", 5))
-    assert not retriever.bears_on([])
+def test_what_nothing_bears_on_is_known(built: Built) -> None:
+    retriever = Retriever.open(built.index, built.encoder, RetrievalSettings())
+    always = Retriever.open(built.index, built.encoder, RetrievalSettings(min_score=0))
+    for question, has_answer in (("二手变速箱花了多少钱？", True), ("木星周围究竟绕着几颗卫星？", False)):
+        hits = retriever.search(question, 5)
+        assert retriever.bears_on(question, hits) == has_answer
+        assert always.bears_on(question, hits)
+        assert not always.bears_on(question, [])
 
 
 @pytest.mark.parametrize("question", ["？！……", "ⵣ", "a"])
@@ -219,3 +222,12 @@ def test_a_turn_of_several_lines_is_one_line_of_a_hit() -> None:
         Line(5, "江照野", "八点：整。\n九点收工。"),
         Line(6, "水友", "好。"),
     )
+
+
+def test_of_equal_scores_the_one_is_worth_more_that_met_more_and_was_asked_in_usual_words(retriever: Retriever) -> None:
+    text = retriever.search("二手变速箱花了多少钱？", 1)[0].text
+    met = retriever.evidence("二手变速箱花了多少钱", [(0.3, text)])
+    assert met > retriever.evidence("二手变速箱花了多少钱", [(0.3, "花了多少")])
+    assert met > retriever.evidence("二手变速箱花了多少钱，鳄鱼鹦鹉犰狳", [(0.3, text)])
+    assert met > retriever.evidence("二手变速箱花了多少钱", [(0.2, text)])
+    assert met == retriever.evidence("二手变速箱花了多少钱", [(0.1, "别的"), (0.3, text)])  # whatever their order
