@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from hcf_pipeline.defs import staleness
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
@@ -160,6 +161,35 @@ def test_nothing_is_requested_twice_nor_while_a_run_or_a_refresh_is_at_it(daemon
     daemon.instance.report_run_canceled(run)
     assert daemon.requested() == [["turn_table"]]
     assert daemon.requested() == []  # asked for, not yet begun
+
+
+def test_training_waits_too_where_the_pairs_change_in_the_middle_of_a_look(
+    daemon: Daemon, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends between one look at the instance and the next once started a training."""
+    write(project, "2024-07-02.md")
+    daemon.look()
+    assert daemon.requested() == [["turn_table"]]
+    daemon.run(["turn_table"])
+    pairs = frozenset([dg.AssetKey("chunk_table"), dg.AssetKey("parsed_pairs")])
+    job = daemon.defs.resolve_implicit_global_asset_job_def()
+    under_way = daemon.instance.create_run_for_job(job, asset_selection=pairs)
+    real = staleness.latest_version
+
+    def and_then_it_ends(instance: dg.DagsterInstance, name: str) -> str | None:
+        version = real(instance, name)
+        if name == "parsed_pairs" and under_way.run_id not in ended:
+            ended.append(under_way.run_id)
+            daemon.run(["chunk_table", "parsed_pairs"])
+            instance.report_run_canceled(under_way)
+        return version
+
+    ended: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(staleness, "latest_version", and_then_it_ends)
+        requested = daemon.requested()
+    assert ended and not {"sft_dataset", "base_model"} & {asset for assets in requested for asset in assets}
+    assert daemon.until_nothing_is_wanted() == INDEX_SIDE[2:]
 
 
 def test_a_step_that_fails_by_its_own_fault_is_not_repeated_until_something_changes(

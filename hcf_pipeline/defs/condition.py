@@ -49,6 +49,8 @@ class _Look:
         self._instance = context.asset_graph_view.instance
         self._settings = settings
         self.view = context.asset_graph_view  # one for each evaluation
+        # before the states are looked at, and again after: what is being made moves between one look and the next
+        self._was_being_made = self._under_way()
         self.states: Mapping[str, AssetState] = asset_states(context.asset_graph, self._instance, store_of(settings))
 
     @cached_property
@@ -59,14 +61,14 @@ class _Look:
 
     @cached_property
     def being_made(self) -> frozenset[str]:
-        """Assets of runs under way; all of them while an `hcf refresh` is at work."""
-        if store_of(self._settings).owner() is not None:
-            return frozenset(self.states)
+        """Assets of runs that were under way at some time in this evaluation; of a whole one, or `hcf refresh`, all."""
+        return self._was_being_made | self._under_way()
+
+    def _under_way(self) -> frozenset[str]:
         runs = self._instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
-        whole = any(run.asset_selection is None for run in runs)
-        return frozenset(
-            self.states if whole else (key.to_user_string() for run in runs for key in run.asset_selection or ())
-        )
+        if store_of(self._settings).owner() is not None or any(run.asset_selection is None for run in runs):
+            return frozenset(key.to_user_string() for key in self.view.asset_graph.get_all_asset_keys())
+        return frozenset(key.to_user_string() for run in runs for key in run.asset_selection or ())
 
     def wanted(self, name: str) -> bool:
         """Training takes hours: an asset doesn't wait for an input that is being trained, it takes the one that is there."""
