@@ -1,8 +1,8 @@
 """Questions in, the chunks that bear on them out: words at four widths (widths.py) and cosine in one score.
 
 Both parts lie between 0 and 1 whatever the question: a share of the most that its wording could reach, and the cosine
-(0 where it is negative). So a score means the same for every question, and one threshold tells when nothing bears on
-it. What lies outside the time that a question names (去年, 2024年5月) counts for less.
+(0 where it is negative). What lies outside the time that a question names (去年, 2024年5月) counts for less. Whether
+anything bears on the question at all, is told by evidence.py.
 """
 
 from __future__ import annotations
