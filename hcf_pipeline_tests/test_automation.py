@@ -317,6 +317,28 @@ def test_dead_runs_are_failed_by_the_sensor_and_living_ones_are_not(daemon: Daem
     }
 
 
+def test_the_log_reader_of_a_dead_run_is_ended_and_that_of_a_living_one_is_not(daemon: Daemon, tmp_path: Path) -> None:
+    """A run that is killed just before Dagster's watcher begins leaves its `tail -F` behind."""
+    from hcf_pipeline.defs.liveness import PROCESS, this_process
+
+    job = daemon.defs.resolve_implicit_global_asset_job_def()
+    here = this_process()
+    gone = {PROCESS: here[PROCESS].rpartition(" ")[0] + " 1"}
+    with contextlib.ExitStack() as stack:
+        readers = []
+        for tags in (gone, here):
+            run = daemon.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+            log = tmp_path / run.run_id / "compute_logs" / "log.err"
+            log.parent.mkdir(parents=True)
+            log.touch()
+            readers.append(stack.enter_context(subprocess.Popen(["tail", "-F", "-c", "+0", str(log)])))
+            stack.callback(readers[-1].kill)
+        of_dead, of_living = readers
+        daemon.ask("new_transcripts")
+        of_dead.wait(10)
+        assert of_living.poll() is None
+
+
 def test_old_releases_go_while_nothing_is_being_made(project: Project) -> None:
     with daemon_of(project, HCF_RELEASE__KEEP="1") as daemon:
         store = store_of(daemon.settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from pathlib import Path
 
 import dagster as dg
@@ -50,10 +51,24 @@ def reap_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         instance.report_run_failed(
             run, "The process that executed this run is gone: it was killed, or the machine went down."
         )
-    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    for run in instance.get_runs(dg.RunsFilter(statuses=ended), limit=20):
+    ended = instance.get_runs(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]), limit=20
+    )
+    for run in ended:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    _end_log_readers({run.run_id for run in ended})
     return [run.run_id for run in dead]
+
+
+def _end_log_readers(runs: Collection[str]) -> None:
+    """Ends the `tail -F` of ended runs: where a run is killed just before Dagster's watcher begins, they stay for ever."""
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if command[:2] == ["tail", "-F"] and not set(Path(command[-1]).parts).isdisjoint(runs):
+                process.terminate()
+        except psutil.Error:  # gone meanwhile, or another user's
+            continue
 
 
 def is_under_way(instance: dg.DagsterInstance, run_id: str) -> bool:
