@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
+
+from hcf_pipeline_tests.faults import tally
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"
+REFRESHED = "refreshed.json"  # in the finished project: what `hcf refresh --json` said
 
 # What a first refresh makes.
 MADE = frozenset(
@@ -122,10 +126,17 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Read only: other tests look at it too."""
-    project = new_project(tmp_path_factory.mktemp("finished"))
-    return Finished(project, project.json("refresh"))
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Finished:
+    """Read only: other tests look at it too, those of the other workers among them."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "finished"
+    with FileLock(f"{root}.lock"):
+        if not (root / REFRESHED).exists():
+            shutil.rmtree(root, ignore_errors=True)  # of a worker that was killed
+            root.mkdir()
+            done = new_project(root).json("refresh")
+            (root / REFRESHED).write_text(json.dumps(done), encoding="utf-8")
+    return Finished(Project(root), json.loads((root / REFRESHED).read_text(encoding="utf-8")))
 
 
 @pytest.fixture
@@ -133,3 +144,18 @@ def project(finished: Finished, tmp_path: Path) -> Project:
     """A finished project of one's own, to change."""
     shutil.copytree(finished.project.root, tmp_path / "own", symlinks=True)
     return Project(tmp_path / "own")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # of pytest-xdist: what a worker tells the one that started it
+        session.config.workeroutput["survived"] = dict(tally.survived)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    tally.survived.update(getattr(node, "workeroutput", {}).get("survived", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if tally.survived:
+        terminalreporter.write_line(tally.summary())

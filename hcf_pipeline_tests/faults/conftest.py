@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline_tests.conftest import Finished, Project
-from hcf_pipeline_tests.faults.lab import NEWS, Lab, Tally, Undisturbed
+from hcf_pipeline_tests.faults.lab import NEWS, Lab, Undisturbed
 from hcf_pipeline_tests.faults.warm import LIGHT, Warm
 
 MEMORY = Path("/dev/shm")
-_tally = Tally()
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +47,9 @@ def lab(warm: Warm, finished: Finished, scratch: Path) -> Lab:
     template = Project(scratch / "template")
     shutil.copytree(finished.project.root, template.root, symlinks=True)
     (template.corpus / "2024年06月" / "2024-07-02.md").write_text(NEWS, encoding="utf-8")
-    return Lab(warm, scratch, template, _tally)
+    return Lab(warm, scratch, template)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(lab: Lab) -> Undisturbed:
     return lab.undisturbed()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _tally.counts:
-        terminalreporter.write_line(str(_tally))

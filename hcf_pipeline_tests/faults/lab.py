@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import psutil
 
 from hcf_pipeline_tests.conftest import Project
 from hcf_pipeline_tests.faults.injector import Fault
+from hcf_pipeline_tests.faults.tally import survived
 from hcf_pipeline_tests.faults.warm import Ended, Order, Warm
 
 TRIAL = "hcf_pipeline_tests.faults.trial"
@@ -50,25 +50,13 @@ class Undisturbed:
         return next(n for n, event in enumerate(self.events, 1) if event.startswith(name) and event.endswith(ending))
 
 
-@dataclass
-class Tally:
-    """How many faults of each kind were survived."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        shown = ", ".join(f"{count} {kind}" for kind, count in sorted(self.counts.items()))
-        return f"faults survived: {shown}; partial artifacts: 0; lost releases: 0; results that differ: 0"
-
-
 class Lab:
     """Makes trials in one scratch folder with one warm process."""
 
-    def __init__(self, warm: Warm, scratch: Path, template: Project, tally: Tally, name: str = "trial") -> None:
+    def __init__(self, warm: Warm, scratch: Path, template: Project, name: str = "trial") -> None:
         self.warm = warm
         self.scratch = scratch
         self.template = template
-        self.tally = tally
         self._name = name
         self._n = 0
 
@@ -120,7 +108,7 @@ class Lab:
         assert after.answers == same.answers, ended
         self.heals(project, expected, arguments)
         assert_nothing_lives_in(project.root)
-        self.tally.counts[kind] += 1
+        survived[kind] += 1
 
     def heals(self, project: Project, expected: Undisturbed, arguments: tuple[str, ...] = NO_TRAIN) -> None:
         """Asserts that the next refresh makes of the project what an undisturbed one would have."""

@@ -10,6 +10,7 @@ import pytest
 from hcf_pipeline_tests.conftest import Finished, Project
 from hcf_pipeline_tests.faults.injector import plain
 from hcf_pipeline_tests.faults.lab import FULL, NO_TRAIN, Lab, Looked, told
+from hcf_pipeline_tests.faults.tally import survived
 
 PUBLISHED_BY_TRAINING = ("base_model", "lora_adapter", "sft_dataset")
 OTHERS = (
@@ -30,7 +31,7 @@ QUESTION = "小顾头一个月的工资是多少？"
 @pytest.fixture(scope="module")
 def settled(lab: Lab, finished: Finished) -> Lab:
     """Trials of the finished project as it is: nothing stale."""
-    return Lab(lab.warm, lab.scratch, finished.project, lab.tally, "settled")
+    return Lab(lab.warm, lab.scratch, finished.project, "settled")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def survives_a_flip(lab: Lab, whole: Looked, file: Path, bit: int, refresh: tupl
     now = lab.look(project)
     assert not now.broken and not now.lying, (file, now)
     assert (now.release, now.current, now.answers) == (whole.release, whole.current, whole.answers), file
-    lab.tally.counts["flipped bytes"] += 1
+    survived["flipped bytes"] += 1
 
 
 def test_a_flipped_byte_is_told_or_healed_and_never_answers(settled: Lab, whole: Looked) -> None:

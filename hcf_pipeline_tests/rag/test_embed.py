@@ -155,7 +155,7 @@ def test_a_file_of_which_little_is_needed_is_not_shared(built: Built, tmp_path: 
 
 
 def test_damaged_embeddings_are_refused_in_a_sentence(built: Built, tmp_path: Path) -> None:
-    run(built.chunks, built.encoder, built.cache, tmp_path / "out")
+    run(built.chunks, built.encoder, VectorCache(tmp_path / "cache"), tmp_path / "out")
     (file,) = (tmp_path / "out").glob("*.vectors")
     file.unlink()
     with pytest.raises(ArtifactError, match="hcf refresh"):
