@@ -38,7 +38,7 @@ from hcf_pipeline.rag.chunks import chunk_transcript
 from hcf_pipeline.rag.dense import FLAT_ROWS, dense_writer, open_dense
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.lexical import without_labels
+from hcf_pipeline.rag.terms import without_labels
 from hcf_pipeline.settings import ChunkSettings, Sections
 from hcf_pipeline.settings_file import load_settings
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]  # (texts, dim) unit vectors, or one of them
+Halves = npt.NDArray[np.float16]  # as Vectors, in the files of an index
 Floats = npt.NDArray[np.float32]
 Weights = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]  # positions of rows, or numbers made from chunk ids

@@ -23,7 +23,7 @@ from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, COLON, Chunk, content_hash
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.lexical import normalise
+from hcf_pipeline.rag.terms import normalise
 from hcf_pipeline.rag.vector_cache import VectorCache
 
 N_QUESTIONS = 150

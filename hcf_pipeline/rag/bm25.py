@@ -11,8 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from hcf_pipeline.rag.arrays import Floats, Ints, Mask, Places, Weights
-from hcf_pipeline.rag.lexical import SHIFT, LexicalSegment, Matches, terms_of
+from hcf_pipeline.rag.arrays import Floats, Ids, Ints, Mask, Places, Weights
+from hcf_pipeline.rag.lexical import LexicalSegment, Matches
+from hcf_pipeline.rag.terms import SHIFT, terms_of
 
 NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
 
@@ -52,7 +53,7 @@ class LexicalIndex:
     def ask(self, question: str) -> Asked:
         """The question's terms count once each."""
         terms = terms_of(question)
-        matches = [segment.find(terms) for segment in self._segments]
+        matches = self.find(terms)
         return Asked(terms, self._idf(matches, len(terms)), matches)
 
     def scores(self, asked: Asked, k1: float, b: float) -> tuple[Floats, float]:
@@ -65,29 +66,28 @@ class LexicalIndex:
         parts = [_score(found, weights, of_segment) for found, of_segment in zip(asked.matches, norms, strict=True)]
         return np.concatenate(parts), float(weights.sum())
 
-    def counts(self, asked: Asked, places: Places, n_places: int) -> Weights:
-        """How often each term stands in some places, which may be several texts each; shape (n_places, n_terms).
+    def find(self, terms: Ints) -> list[Matches]:
+        """What each segment holds of some sorted, distinct terms."""
+        return [segment.find(terms) for segment in self._segments]
 
-        `places` holds the place of every text, -1 for those of none.
-        """
-        n_terms = len(asked.terms)
-        total = np.zeros((n_places, n_terms))
-        for found, start, end in zip(asked.matches, self._starts, self._starts[1:], strict=False):
-            of_segment = places[start:end]
-            at = of_segment[found.docs]
+    def counts(self, matches: Sequence[Matches], texts: Ids) -> Weights:
+        """How often each term stands in some texts, which have to be in ascending order; shape (len(texts), n_terms)."""
+        counts = np.zeros((len(texts), len(matches[0].n_docs)))
+        ends = np.searchsorted(texts, self._starts)
+        for n, found in enumerate(matches):
+            here = slice(ends[n], ends[n + 1])
+            wanted = texts[here] - self._starts[n]
+            place: Places = np.full(self._segments[n].n_texts, -1, dtype=np.int32)
+            place[wanted] = np.arange(len(wanted))
+            at = place[found.docs]
             kept = np.flatnonzero(at >= 0)
-            cells = at[kept].astype(np.int64) * n_terms + found.term[kept]
-            flat = np.bincount(cells, weights=found.counts[kept], minlength=n_places * n_terms)
-            total += flat.reshape(n_places, n_terms)
-            texts = np.flatnonzero(of_segment >= 0)
-            at = of_segment[texts]
-            for term, row in zip(found.common_term.tolist(), found.rows, strict=True):
-                total[:, term] += np.bincount(at, weights=row[texts], minlength=n_places)
-        return total
+            counts[here][at[kept], found.term[kept]] = found.counts[kept]
+            counts[here, found.common_term] = found.rows[:, wanted].T
+        return counts
 
     def idf(self, terms: Ints) -> Weights:
         """Weight of each term, as in `Asked`."""
-        return self._idf([segment.find(terms) for segment in self._segments], len(terms))
+        return self._idf(self.find(terms), len(terms))
 
     def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
         n_docs = np.zeros(n_terms, dtype=np.int64)

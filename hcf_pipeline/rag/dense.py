@@ -1,11 +1,12 @@
 """The dense side of a segment: which rows are nearest to a question's vector, by inner product.
 
-    dense.faiss   up to FLAT_ROWS rows: the float32 vectors, every one of which is compared
+    dense.faiss   up to FLAT_ROWS rows: the vectors, every one of which is compared
                   above that: an inverted file (IVF), lists of one byte for each number; the nearest lists are compared
-    vectors.npy   only beside an inverted file: the float32 vectors, by which its best candidates are ranked again
+    vectors.npy   only beside an inverted file: the vectors, by which its best candidates are ranked again
 
-Processes share what they have read: dense.faiss is a memory map, of vectors.npy a question reads some hundred rows. The
-lists take 0.26 of the float vectors' memory. docs/retrieval.md has the measurements.
+Vectors are kept in half precision (float16): half of what a flat scan reads, and so half of its time, for cosines that
+are wrong by some 0.00002. Processes share what they have read: dense.faiss is a memory map, of vectors.npy a question
+reads some hundred rows. docs/retrieval.md has the measurements.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from hcf_pipeline.rag.arrays import Ids, Mask, Vectors
+from hcf_pipeline.rag.arrays import Halves, Ids, Mask, Vectors
 
 DENSE = "dense.faiss"
 VECTORS = "vectors.npy"
+HALF = np.float16
 
 FLAT_ROWS = 150_000
-"""A flat scan is exact, and takes some 6 ms there; it grows with the rows."""
+"""A flat scan finds all, and takes some 3 ms there; it grows with the rows."""
 
 LISTS = 2
 """Times √rows: finding the nearest lists stays a small part of reading them. At a million rows a question needs as large a
@@ -62,13 +64,14 @@ def dense_writer(
     import faiss
 
     if n_rows <= flat_rows:
-        index: Any = faiss.IndexFlatIP(dim)
-        yield index.add
+        half = faiss.ScalarQuantizer.QT_fp16
+        index: Any = faiss.IndexScalarQuantizer(dim, half, faiss.METRIC_INNER_PRODUCT)
+        yield lambda vectors: index.add(vectors.astype(HALF).astype(np.float32))  # FAISS rounds ties its own way
     else:
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False}
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(HALF)), "fortran_order": False}
         with (folder / VECTORS).open("wb") as file:  # through a memory map, a full disk would kill the process
             np.lib.format.write_array_header_1_0(file, {**header, "shape": (n_rows, dim)})
-            yield lambda vectors: file.write(np.ascontiguousarray(vectors, np.float32).data)
+            yield lambda vectors: file.write(np.ascontiguousarray(vectors, HALF).data)
         index = _inverted_file(np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False))
     faiss.write_index(index, str(folder / DENSE))
 
@@ -78,7 +81,7 @@ def open_dense(folder: Path) -> Flat | Inverted:
     import faiss
 
     index: Any = faiss.read_index(str(folder / DENSE), faiss.IO_FLAG_MMAP_IFC)  # MMAP starts threads for each question
-    if isinstance(index, faiss.IndexFlat):
+    if not isinstance(index, faiss.IndexIVF):
         return Flat(index)
     return Inverted(index, np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False))
 
@@ -87,8 +90,12 @@ class Flat:
     """Every vector is compared. Safe to share between threads."""
 
     def __init__(self, index: Any) -> None:
+        import faiss
+
         self.n_rows = int(index.ntotal)
         self._index = index
+        codes = faiss.rev_swig_ptr(index.codes.data(), self.n_rows * index.code_size)
+        self._halves: Halves = codes.view(HALF).reshape(self.n_rows, index.d)
 
     def nearest(self, vector: Vectors, k: int, among: Mask | None) -> tuple[Vectors, Ids]:
         """(inner products, rows) of the k largest, best first; only rows where `among` is true, if given."""
@@ -104,10 +111,8 @@ class Flat:
         return products[0][found], rows[0][found]
 
     def vectors(self, rows: Ids) -> Vectors:
-        """The vectors of some rows; shape (len(rows), dim)."""
-        with one_thread():
-            found: Vectors = self._index.reconstruct_batch(rows)
-        return found
+        """The vectors of some rows, float32; shape (len(rows), dim)."""
+        return self._halves[rows].astype(np.float32)
 
 
 class Inverted:
@@ -115,7 +120,7 @@ class Inverted:
 
     def __init__(self, index: Any, vectors: Any) -> None:
         """`vectors` is a np.memmap."""
-        if vectors.shape != (index.ntotal, index.d) or vectors.dtype != np.float32:
+        if vectors.shape != (index.ntotal, index.d) or vectors.dtype != HALF:
             raise ValueError("the codes and the vectors do not belong together")
         self.n_rows = int(index.ntotal)
         self._index = index
@@ -159,14 +164,14 @@ class Inverted:
         after some hundred questions the whole file counted as resident. To unmap them each time takes three times as long.
         """
         if not hasattr(os, "preadv"):  # Windows
-            return np.asarray(self._vectors[rows])
-        found: Vectors = np.empty((len(rows), self._vectors.shape[1]), np.float32)
+            return np.asarray(self._vectors[rows], np.float32)
+        found = np.empty((len(rows), self._vectors.shape[1]), HALF)
         starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
         places = (self._vectors.offset + rows * found.itemsize * found.shape[1]).tolist()
         for first, last in itertools.pairwise([*starts, len(rows)]):
             if os.preadv(self._file, [found[first:last].data], places[first]) != found[first:last].nbytes:
                 raise OSError(f"{self._vectors.filename} ends too early")
-        return found
+        return found.astype(np.float32)
 
 
 @contextmanager
@@ -192,7 +197,7 @@ def _selector(among: Mask) -> Any:
     return kind(np.packbits(among, bitorder="little"))
 
 
-def _inverted_file(vectors: Vectors) -> Any:
+def _inverted_file(vectors: Halves) -> Any:
     import faiss
 
     n_rows, dim = vectors.shape
@@ -200,25 +205,37 @@ def _inverted_file(vectors: Vectors) -> Any:
     kind = faiss.ScalarQuantizer.QT_8bit
     index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, n_lists, kind, faiss.METRIC_INNER_PRODUCT)
     with one_thread():  # sums in another order would be other bytes; FAISS's seed is fixed
-        index.train(vectors[_spread(n_rows, SAMPLE * n_lists)])
+        index.train(vectors[_spread(n_rows, SAMPLE * n_lists)].astype(np.float32))
         for start in range(0, n_rows, BLOCK_ROWS):
-            index.add(vectors[start : start + BLOCK_ROWS])
+            index.add(vectors[start : start + BLOCK_ROWS].astype(np.float32))
         index.nprobe = _n_needed(index.quantizer, vectors)  # is written with the index
     return index
 
 
-def _n_needed(centroids: Any, vectors: Vectors) -> int:
+def _n_needed(centroids: Any, vectors: Halves) -> int:
     """How many lists hold COVERED of the true neighbours of some of the vectors."""
-    import faiss
 
-    asked = vectors[_spread(len(vectors), N_TRIED)]
-    k = min(NEIGHBOURS, len(vectors))
-    _, nearest = faiss.knn(asked, np.asarray(vectors), k, metric=faiss.METRIC_INNER_PRODUCT)
+    asked = vectors[_spread(len(vectors), N_TRIED)].astype(np.float32)
+    nearest = _nearest(asked, vectors, min(NEIGHBOURS, len(vectors)))
     _, order = centroids.search(asked, centroids.ntotal)
     ranks = np.argsort(order, axis=1)  # of each list; shape (N_TRIED, lists)
-    _, lists = centroids.search(vectors[nearest.ravel()], 1)
+    _, lists = centroids.search(vectors[nearest.ravel()].astype(np.float32), 1)
     of_neighbours = np.take_along_axis(ranks, lists.reshape(nearest.shape), axis=1)
     return int(np.quantile(of_neighbours, COVERED, method="higher")) + 1
+
+
+def _nearest(asked: Vectors, vectors: Halves, k: int) -> Ids:
+    """The rows of the k largest inner products with each of some vectors; shape (len(asked), k)."""
+    import faiss
+
+    best = faiss.ResultHeap(len(asked), k, keep_max=True)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = vectors[start : start + BLOCK_ROWS].astype(np.float32)
+        products, rows = faiss.knn(asked, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        best.add_result(products, rows + start)
+    best.finalize()
+    nearest: Ids = best.I
+    return nearest
 
 
 def _spread(n_rows: int, n: int) -> Ids:

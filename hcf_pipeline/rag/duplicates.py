@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hcf_pipeline.rag.lexical import sampled_pairs
+from hcf_pipeline.rag.terms import sampled_pairs
 
 SAME = 0.8  # of the pairs of characters of the one that has fewer, which the other has too
 MIN_PAIRS = 6  # of those that were sampled; what is shorter has to be equal

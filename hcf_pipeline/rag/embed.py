@@ -22,7 +22,7 @@ from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of, link_or_copy
 from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.encoder import Encoder
-from hcf_pipeline.rag.lexical import without_labels
+from hcf_pipeline.rag.terms import without_labels
 from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.rag.vector_file import Hashes, Rows, VectorFile, gather, locate
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hcf_pipeline.rag.bm25 import Asked
-from hcf_pipeline.rag.lexical import occurrences
+from hcf_pipeline.rag.terms import occurrences
 
 N_HITS = 5  # whose words are looked at
 WEIGHT = 0.2  # of either figure

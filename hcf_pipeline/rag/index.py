@@ -46,7 +46,9 @@ class Index:
         if not verified:
             _verify(folder, sidecar)
         try:
-            self._segments = [Segment(folder / SEGMENTS / one.name, one.n_rows) for one in sidecar.segments]
+            self._segments = [
+                Segment(folder / SEGMENTS / one.name, len(one.transcripts), one.n_rows) for one in sidecar.segments
+            ]
         except (OSError, ValueError, RuntimeError, pa.ArrowInvalid) as error:
             raise damaged(folder) from error
         held = [transcript for one in sidecar.segments for transcript in one.transcripts]
@@ -66,18 +68,18 @@ class Index:
         self.ids: Ids = np.concatenate([segment.ids for segment in self._segments])
         """A number made from the chunk id of each row."""
         self.n_rows = len(self.ids)
-        live = np.repeat(np.array([transcript.live for transcript in held], dtype=np.bool_), sizes)
+        is_live = np.array([transcript.live for transcript in held], dtype=np.bool_)
+        live = np.repeat(is_live, sizes)
         self.live: Mask | None = None if live.all() else live
         """Which rows may be found; None: all."""
         self.n_chunks = int(live.sum())
-        masks = [part if not part.all() else None for part in np.split(live, self._starts[1:-1])]
-        self.lexical = LexicalIndex([segment.lexical for segment in self._segments], masks)
+        self.lexical = LexicalIndex([one.lexical for one in self._segments], _by_segment(live, self._starts))
+        """The words of each row."""
+        of_transcripts = _by_segment(is_live, self._first_transcripts)
+        self.broadcasts = LexicalIndex([one.broadcasts for one in self._segments], of_transcripts)
+        """The words of each transcript as a whole."""
         self._held = held
         self.n_transcripts = len(held)
-        self.lengths: Ids = np.add.reduceat(self.lexical.lengths, self._firsts, dtype=np.int64)
-        """Terms of each transcript, repetitions included."""
-        is_live = np.array([transcript.live for transcript in held], dtype=np.bool_)
-        self.mean_length = max(float(self.lengths[is_live].mean()), 1.0)
 
     def nearest(self, vector: Vectors, k: int, among: Mask | None) -> Ids:
         """The rows of the k largest inner products, best first; only rows where `among` is true, if given."""
@@ -133,6 +135,11 @@ class Index:
             transcript - int(self._first_transcripts[number]),
             row - int(self._firsts[transcript]),
         )
+
+
+def _by_segment(live: Mask, starts: Ids) -> list[Mask | None]:
+    """What is live of each segment, None where all is; `starts` has one more number than there are segments."""
+    return [part if not part.all() else None for part in np.split(live, starts[1:-1])]
 
 
 def _verify(folder: Path, sidecar: Sidecar) -> None:

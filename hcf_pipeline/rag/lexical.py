@@ -1,7 +1,6 @@
-"""The lexical side of one segment: characters and pairs of neighbouring characters; no segmenter, nothing learnt.
+"""The lexical side of one segment: which terms (terms.py) stand in which texts, and how often.
 
-A term is an int64: the code point of a character, or two code points of 21 bits each. What a term counts for is
-decided over all segments (bm25.py). The arrays lie in .npy files, opened by memory map.
+What a term counts for is decided over all segments (bm25.py). The arrays lie in .npy files, opened by memory map.
 
     terms.npy         int64    sorted, those of up to a fifth of the texts
     indptr.npy        int64    postings of terms[i]: indptr[i]:indptr[i + 1]
@@ -15,11 +14,8 @@ decided over all segments (bm25.py). The arrays lie in .npy files, opened by mem
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,53 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Ints
+from hcf_pipeline.rag.terms import codes_of, members, terms_in
 
 ARRAYS = ("terms", "indptr", "docs", "counts", "lengths", "common", "common_docs", "common_counts")
 COMMON = 5  # a posting takes five bytes, a place in a row takes one
 BLOCK_CHARS = 2_000_000  # characters whose terms are sorted at a time
-SHIFT = np.int64(21)
+BLOCK_POSTINGS = 1 << 24  # that are put together at a time
 TEXT_BITS = np.int64(20)  # with a term's 42 bits a posting is one positive int64, so that sorting is quick
-BREAK = "\n"
-DROPPED, TOGETHER, UNSEEN = 0, -1, -2  # what becomes of a character, other than a code point
-COMPOSING = frozenset(map(chr, range(0x1100, 0x1200)))  # Hangul letters, which join into syllables
-SIGMAS = frozenset("σς")  # which of the two a capital becomes, its neighbours tell
 
-Codes = npt.NDArray[np.int32]
 SmallInts = npt.NDArray[np.signedinteger]
-
-
-def normalise(text: str) -> str:
-    """What is compared: NFKC, lower case, without white space and punctuation; line breaks stay, no pair spans them."""
-    return "".join(_kept(unicodedata.normalize("NFKC", text).lower()))
-
-
-def _kept(text: str) -> Iterator[str]:
-    return (c for c in text if c == BREAK or c.isalnum())
-
-
-def without_labels(text: str) -> str:
-    """A chunk's text without the speakers' labels at the start of its lines."""
-    return _LABEL.sub("", text)
-
-
-_LABEL = re.compile(r"^[^\n：]{1,40}：", re.MULTILINE)
-
-
-def terms_of(text: str) -> Ints:
-    """The distinct terms of a text, sorted."""
-    codes = np.frombuffer(normalise(text).encode("utf-32-le"), dtype=np.uint32).astype(np.int64)
-    return np.unique(_terms(codes, np.zeros(len(codes), dtype=np.int64))[0])
-
-
-def _terms(codes: Ints, owners: Ints) -> tuple[Ints, Ints]:
-    """(terms, where each begins) of a run of code points, each with the text that owns it.
-
-    Pairs keep to one line of one text.
-    """
-    real = codes != ord(BREAK)
-    pair = real[:-1] & real[1:] & (owners[:-1] == owners[1:])
-    pairs = (codes[:-1][pair] << SHIFT) | codes[1:][pair]
-    return np.concatenate([codes[real], pairs]), np.concatenate([np.flatnonzero(real), np.flatnonzero(pair)])
 
 
 @dataclass(frozen=True)
@@ -85,9 +43,56 @@ class _Block:
     counts: npt.NDArray[np.uint8]
 
 
-def write_lexical_index(texts: Iterable[str], out: Path) -> int:
-    """Writes ARRAYS into the new folder `out`; returns the number of texts. Linear in the number of characters."""
-    out.mkdir(parents=True)
+@dataclass(frozen=True)
+class Postings:
+    """The terms of some texts, inverted; in memory."""
+
+    terms: Ints  # sorted
+    indptr: Ints  # postings of terms[i]: indptr[i]:indptr[i + 1]
+    docs: SmallInts  # positions of the texts, ascending within a term
+    counts: npt.NDArray[np.uint8]
+    lengths: SmallInts  # terms of each text, repetitions included
+
+    def grouped(self, sizes: Sequence[int]) -> Postings:
+        """Those of texts that are `sizes` neighbouring ones of these in turn, put together."""
+        owner = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        docs: list[SmallInts] = []
+        counts: list[npt.NDArray[np.uint8]] = []
+        n_docs: list[Ints] = []
+        for some in _some_at_a_time(self.indptr):
+            starts = self.indptr[some]
+            here = slice(starts[0], starts[-1])
+            owners = owner[self.docs[here]]
+            is_first = np.append(True, owners[1:] != owners[:-1])
+            is_first[starts[:-1] - starts[0]] = True
+            firsts = np.flatnonzero(is_first)
+            docs.append(owners[firsts])
+            counts.append(np.minimum(np.add.reduceat(self.counts[here], firsts, dtype=np.int64), 255).astype(np.uint8))
+            n_docs.append(np.diff(np.searchsorted(firsts, starts - starts[0])))
+        indptr = np.cumsum(np.concatenate([np.zeros(1, np.int64), *n_docs]))
+        firsts = np.cumsum([0, *sizes[:-1]])
+        lengths = np.add.reduceat(self.lengths, firsts, dtype=np.int32) if len(sizes) else self.lengths
+        return Postings(self.terms, indptr, _joined(docs, np.int32), _joined(counts, np.uint8), lengths)
+
+    def save(self, out: Path) -> None:
+        """Writes ARRAYS into the new folder `out`."""
+        out.mkdir(parents=True)
+        n_texts, sizes = len(self.lengths), np.diff(self.indptr)
+        common = sizes * COMMON > n_texts
+        rows = np.zeros((int(common.sum()), n_texts), dtype=np.uint8)
+        for row, place in zip(rows, np.flatnonzero(common).tolist(), strict=True):
+            run = slice(self.indptr[place], self.indptr[place + 1])
+            row[self.docs[run]] = self.counts[run]
+        rare = np.repeat(~common, sizes)
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes[~common])])
+        postings = (self.terms[~common], starts, self.docs[rare], self.counts[rare], self.lengths)
+        arrays: list[npt.NDArray[Any]] = [*postings, self.terms[common], sizes[common].astype(np.int32), rows]
+        for name, array in zip(ARRAYS, arrays, strict=True):
+            np.save(out / f"{name}.npy", array, allow_pickle=False)
+
+
+def invert(texts: Iterable[str]) -> Postings:
+    """Linear in the number of characters."""
     blocks: list[_Block] = []
     lengths: list[SmallInts] = []
     n_texts = 0
@@ -97,7 +102,7 @@ def write_lexical_index(texts: Iterable[str], out: Path) -> int:
         lengths.append(sizes)
         n_texts += len(batch)
     distinct = [_runs(block.terms) for block in blocks]
-    terms = np.unique(np.concatenate([found for found, _, _ in distinct] or [np.empty(0, np.int64)]))
+    terms = np.unique(_joined([found for found, _, _ in distinct], np.int64))
     sizes_of = np.zeros(len(terms), dtype=np.int64)
     for found, _, sizes in distinct:
         sizes_of[np.searchsorted(terms, found)] += sizes
@@ -111,19 +116,20 @@ def write_lexical_index(texts: Iterable[str], out: Path) -> int:
         docs[target] = block.docs
         counts[target] = block.counts
         free[places] += sizes
-    common = sizes_of * COMMON > n_texts
-    rows = np.zeros((int(common.sum()), n_texts), dtype=np.uint8)
-    for row, place in zip(rows, np.flatnonzero(common).tolist(), strict=True):
-        run = slice(indptr[place], indptr[place + 1])
-        row[docs[run]] = counts[run]
-    rare = np.repeat(~common, sizes_of)
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes_of[~common])])
-    all_lengths = np.concatenate(lengths or [np.empty(0, np.int32)])
-    postings = (terms[~common], starts, docs[rare], counts[rare], all_lengths)
-    arrays: list[npt.NDArray[Any]] = [*postings, terms[common], sizes_of[common].astype(np.int32), rows]
-    for name, array in zip(ARRAYS, arrays, strict=True):
-        np.save(out / f"{name}.npy", array, allow_pickle=False)
-    return n_texts
+    return Postings(terms, indptr, docs, counts, _joined(lengths, np.int32))
+
+
+def _some_at_a_time(indptr: Ints) -> Iterator[slice]:
+    """Runs of terms, as slices of their `indptr` with the end of the last one, of some BLOCK_POSTINGS postings each."""
+    first = 0
+    while first < len(indptr) - 1:
+        last = max(int(np.searchsorted(indptr, indptr[first] + BLOCK_POSTINGS, side="right")) - 1, first + 1)
+        yield slice(first, last + 1)
+        first = last
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]], kind: type[np.generic]) -> npt.NDArray[Any]:
+    return np.concatenate([np.empty(0, kind), *arrays])
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -139,81 +145,9 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _codes(texts: Sequence[str]) -> tuple[Ints, Ints]:
-    """(code points, owners) of what is compared of some texts, one after the other; the owner is a text's position."""
-    said = [without_labels(text) for text in texts]
-    codes = _compared(_code_points(said))
-    if codes is None:
-        said = [unicodedata.normalize("NFKC", text).lower() for text in said]
-        codes = _code_points(said)
-        codes = np.where(_is_kept(codes), codes, DROPPED)
-    owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(text) for text in said])
-    kept = np.flatnonzero(codes != DROPPED)
-    return codes[kept].astype(np.int64), owners[kept]
-
-
-def _code_points(texts: Sequence[str]) -> Codes:
-    return np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.int32)
-
-
-def _compared(codes: Codes) -> Codes | None:
-    """Character by character what `normalise` makes of a text, DROPPED where nothing; None where it takes the whole
-    text to tell: NFKC is slow wherever there is full-width punctuation, which is in every line.
-    """
-    table = _table()
-    for code in np.flatnonzero(np.bincount(codes, minlength=1) * (table[: int(codes.max(initial=0)) + 1] == UNSEEN)):
-        table[code] = _alone(chr(code))
-    compared: Codes = table[codes]
-    return None if (compared == TOGETHER).any() else compared
-
-
-@cache
-def _table() -> Codes:
-    return np.full(0x110000, UNSEEN, dtype=np.int32)
-
-
-def _alone(c: str) -> int:
-    decomposed = unicodedata.normalize("NFKD", c)
-    if c in COMPOSING or any(unicodedata.category(part)[0] == "M" for part in decomposed[:1]):
-        return TOGETHER
-    compared = normalise(c)
-    if len(compared) > 1 or compared in SIGMAS:
-        return TOGETHER
-    return ord(compared) if compared else DROPPED
-
-
-def occurrences(texts: Sequence[str], terms: Ints) -> tuple[Ints, Ints, Ints]:
-    """(texts, positions, terms) of every place where one of some sorted terms stands, all as positions.
-
-    A place counts the characters that are compared, from the start of its text; a pair stands where it begins.
-    """
-    codes, owners = _codes(texts)
-    firsts = np.searchsorted(owners, np.arange(len(texts)))
-    places = np.arange(len(codes)) - firsts[owners]
-    asked = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.bool_)
-    single = terms[terms >> SHIFT == 0]
-    asked[single[single < len(asked)]] = True
-    here = np.flatnonzero(asked[codes])  # a pair is asked for only with both of its characters
-    first = here[:-1][np.diff(here) == 1]
-    pair_at = first[owners[first] == owners[first + 1]]
-    found = np.concatenate([codes[here], (codes[pair_at] << SHIFT) | codes[pair_at + 1]])
-    at = np.concatenate([here, pair_at])
-    which, kept = _members(found, terms)
-    return owners[at[kept]], places[at[kept]], which
-
-
-def sampled_pairs(texts: Sequence[str], one_in: int) -> tuple[Ints, Ints]:
-    """(texts, pairs) of every `one_in`th pair of neighbouring characters that there is, repetitions included."""
-    codes, owners = _codes(texts)
-    terms, at = _terms(codes, owners)
-    mixed = (terms >> SHIFT) * 31 + (terms & ((1 << SHIFT) - 1)) * 7
-    kept = np.flatnonzero((mixed % one_in == 0) & (terms >> SHIFT > 0))
-    return owners[at[kept]], terms[kept]
-
-
 def _invert(batch: Sequence[str], first: int) -> tuple[_Block, SmallInts]:
-    codes, of_code = _codes(batch)
-    terms, at = _terms(codes, of_code)
+    codes, of_code = codes_of(batch)
+    terms, at = terms_in(codes, of_code)
     owners = of_code[at]
     lengths = np.bincount(owners, minlength=len(batch)).astype(np.int32)
     keys = (terms << TEXT_BITS) | owners
@@ -227,14 +161,6 @@ def _runs(ordered: Ints) -> tuple[Ints, Ints, Ints]:
     """(values, starts, sizes) of the runs of equal numbers in a sorted array."""
     starts = np.flatnonzero(np.concatenate([np.ones(min(len(ordered), 1), np.bool_), ordered[1:] != ordered[:-1]]))
     return ordered[starts], starts, np.diff(np.append(starts, len(ordered)))
-
-
-def _is_kept(codes: Codes) -> npt.NDArray[np.bool_]:
-    """`_kept`, decided once for each distinct code point."""
-    table = np.zeros(0x110000, dtype=np.bool_)
-    distinct = np.flatnonzero(np.bincount(codes, minlength=1)) if len(codes) else np.empty(0, np.int64)
-    table[[code for code in distinct.tolist() if code == ord(BREAK) or chr(code).isalnum()]] = True
-    return table[codes]
 
 
 @dataclass(frozen=True)
@@ -286,16 +212,7 @@ class LexicalSegment:
         )
 
 
-def _members(found: Ints, terms: Ints) -> tuple[Ints, Ints]:
-    """(positions among the sorted `terms`, positions in `found`) of what is one of the terms."""
-    if not len(terms):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    which = np.minimum(np.searchsorted(terms, found), len(terms) - 1)
-    kept = np.flatnonzero(terms[which] == found)
-    return which[kept], kept
-
-
 def _places(known: Ints, terms: Ints) -> tuple[Ints, Ints]:
     """(positions among `terms`, positions among `known`) of the terms that are in both."""
-    places, found = _members(terms, known)
+    places, found = members(terms, known)
     return found, places

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hcf_pipeline.rag.arrays import Ints
 from hcf_pipeline.rag.bm25 import LexicalIndex
 from hcf_pipeline.rag.hits import Hit
-from hcf_pipeline.rag.lexical import SHIFT, normalise, terms_of
+from hcf_pipeline.rag.terms import SHIFT, normalise, terms_of
 
 MAX_QUOTES = 3
 BEST_CHARS = (15, 120)  # shorter says too little, longer is no quotation

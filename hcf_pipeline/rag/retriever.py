@@ -32,6 +32,7 @@ from hcf_pipeline.settings import RetrievalSettings
 CANDIDATES = 200  # of the lexical side at least, whose scores are compared; half as many of the dense one
 SPARE = 2  # times k that are looked through for near-duplicates
 SCALE_CHUNKS = 10_000
+STRETCH = 64  # scores whose largest one is looked at first, so that few of them have to be brought into order
 
 
 class Reranks(Protocol):
@@ -103,7 +104,7 @@ class Retriever:
         n = max(k, self._settings.rerank_top) if self._reranker else k
         found = self.candidates(question, n, since, until)
         rows, scores = self.best(found, found.scores(self._settings.dense_weight), SPARE * n)
-        hits = _merged([self._hit(row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)], n)
+        hits = self._merged(rows.tolist(), scores.tolist(), n)
         if self._reranker and hits:
             opinion = self._reranker.scores(question, [hit.text for hit in hits])
             hits = [hits[at] for at in np.argsort(-opinion, kind="stable").tolist()]
@@ -245,6 +246,17 @@ class Retriever:
                 outside.append(self._settings.date_factor ** (2 if period.is_short else 1))
         return np.where(inside, np.float32(1), np.float32(max(outside))) if outside else None
 
+    def _merged(self, rows: Sequence[int], scores: Sequence[float], k: int) -> list[Hit]:
+        """The first k of some rows that repeat none before; each hit knows where it is repeated."""
+        repeated: dict[int, list[int]] = {}
+        for n, original in enumerate(originals([self._index.text(row) for row in rows])):
+            if original in repeated:
+                repeated[original].append(rows[n])
+            elif len(repeated) < k:
+                repeated[original] = []
+        hits = [(self._hit(rows[n], scores[n]), others) for n, others in repeated.items()]
+        return [replace(hit, also=tuple(self._hit(row, 0).place for row in others)) for hit, others in hits]
+
     def _hit(self, row: int, score: float) -> Hit:
         transcript, date, chunk = self._index.row(row)
         return Hit(
@@ -257,18 +269,6 @@ class Retriever:
             lines=lines_of(chunk.text, chunk.turn_nos),
             row=row,
         )
-
-
-def _merged(hits: Sequence[Hit], k: int) -> list[Hit]:
-    """The first k of them that repeat none before; each knows where it is repeated."""
-    merged: dict[int, Hit] = {}
-    for hit, original in zip(hits, originals([hit.text for hit in hits]), strict=True):
-        if original in merged:
-            first = merged[original]
-            merged[original] = replace(first, also=(*first.also, hit.place))
-        elif len(merged) < k:
-            merged[original] = hit
-    return list(merged.values())
 
 
 def _within(days: npt.NDArray[np.int32], since: datetime.date | None, until: datetime.date | None) -> Mask:
@@ -284,5 +284,15 @@ def _best(scores: Floats, n: int, among: Mask | None) -> Ids:
     """The rows of the n largest scores above 0, and those that equal the last of them, in ascending order."""
     if among is not None:
         scores = np.where(among, scores, np.float32(0))
-    least = np.partition(scores, len(scores) - n)[len(scores) - n] if n < len(scores) else 0
+    best = np.flatnonzero(scores >= _at_most_least(scores, n))
+    least = np.partition(scores[best], len(best) - n)[len(best) - n] if n < len(best) else 0
     return np.flatnonzero(scores >= least if least > 0 else scores > 0)
+
+
+def _at_most_least(scores: Floats, n: int) -> np.float32:
+    """A number that at least n scores reach, if there are so many above 0, and hardly more: that the n best stretches do."""
+    stretches = scores[: len(scores) // STRETCH * STRETCH].reshape(-1, STRETCH).max(axis=1)
+    if n >= len(stretches):
+        return np.float32(0)
+    reached: np.float32 = np.partition(stretches, len(stretches) - n)[len(stretches) - n]
+    return reached

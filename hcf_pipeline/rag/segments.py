@@ -2,6 +2,7 @@
 
     dense.faiss    and, in a large segment, vectors.npy: see dense.py
     lexical/       see lexical.py
+    broadcasts/    the same, with each whole transcript as one text
     chunks.arrow   the rows, uncompressed, one record batch a transcript, so that a row is read by memory map
     ids.npy        int64    made from the chunk ids; equal scores come in their order, wherever the chunks lie
     joined.npy     bool     whether the next row goes on where this one ends
@@ -25,9 +26,10 @@ from hcf_pipeline.rag.arrays import Ids, Mask, Vectors
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, Chunk
 from hcf_pipeline.rag.dense import FLAT_ROWS, dense_writer, open_dense
 from hcf_pipeline.rag.embed import Embeddings, as_hashes
-from hcf_pipeline.rag.lexical import LexicalSegment, write_lexical_index
+from hcf_pipeline.rag.lexical import LexicalSegment, invert
 
 LEXICAL = "lexical"
+BROADCASTS = "broadcasts"
 ROWS = "chunks.arrow"
 IDS = "ids.npy"
 JOINED = "joined.npy"
@@ -42,11 +44,11 @@ def write_segment(
     Raises ArtifactError when a chunk's text has no vector.
     """
     out.mkdir(parents=True)
-    n_rows = sum(entry.n_rows for entry in table.entries if entry.path in paths)
+    sizes = [entry.n_rows for entry in table.entries if entry.path in paths and entry.n_rows]
     ids: list[Ids] = []
     joined: list[Mask] = []
     with (
-        dense_writer(out, n_rows, embeddings.dim, flat_rows) as add_vectors,
+        dense_writer(out, sum(sizes), embeddings.dim, flat_rows) as add_vectors,
         pa.OSFile(str(out / ROWS), "wb") as sink,
         pa.ipc.new_file(sink, CHUNK_SCHEMA) as writer,
     ):
@@ -63,7 +65,9 @@ def write_segment(
     np.save(out / IDS, np.concatenate(ids), allow_pickle=False)
     np.save(out / JOINED, np.concatenate(joined), allow_pickle=False)
     texts = (text for _, (column,) in table.read(["text"], paths) for text in column.to_pylist())
-    write_lexical_index(texts, out / LEXICAL)
+    postings = invert(texts)
+    postings.save(out / LEXICAL)
+    postings.grouped(sizes).save(out / BROADCASTS)
 
 
 def stable_ids(chunk_ids: Sequence[str]) -> Ids:
@@ -74,16 +78,18 @@ def stable_ids(chunk_ids: Sequence[str]) -> Ids:
 class Segment:
     """One segment's files, by memory map. Safe to share between threads."""
 
-    def __init__(self, folder: Path, n_rows: int) -> None:
+    def __init__(self, folder: Path, n_transcripts: int, n_rows: int) -> None:
         """Raises OSError, ValueError, RuntimeError or pa.ArrowInvalid where the files are not as they were written."""
         self.n_rows = n_rows
         self.lexical = LexicalSegment(folder / LEXICAL)
+        self.broadcasts = LexicalSegment(folder / BROADCASTS)
         self.ids: Ids = np.load(folder / IDS, mmap_mode="r", allow_pickle=False)
         self.joined: Mask = np.load(folder / JOINED, mmap_mode="r", allow_pickle=False)
         self._dense = open_dense(folder)
         self._rows = pa.ipc.open_file(pa.memory_map(str(folder / ROWS)))
         self._batch = lru_cache(maxsize=1024)(self._rows.get_batch)  # opening one costs more than reading a row
-        if not n_rows == self.lexical.n_texts == len(self.ids) == len(self.joined) == self._dense.n_rows:
+        sizes = (self.lexical.n_texts, len(self.ids), len(self.joined), self._dense.n_rows)
+        if any(size != n_rows for size in sizes) or self.broadcasts.n_texts != n_transcripts:
             raise ValueError(f"{folder}: the files do not belong together")
 
     def nearest(self, vector: Vectors, k: int, among: Mask | None) -> tuple[Vectors, Ids]:

@@ -15,7 +15,7 @@ from hcf_pipeline.files import hash_of
 
 SIDECAR = "index.json"
 SEGMENTS = "segments"
-FORMAT = 2
+FORMAT = 3
 
 
 class Held(NamedTuple):

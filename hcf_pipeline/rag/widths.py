@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.rag.arrays import Ids, Places, Weights
+from hcf_pipeline.rag.arrays import Ids, Weights
 from hcf_pipeline.rag.bm25 import Asked
 from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.lexical import occurrences
+from hcf_pipeline.rag.terms import occurrences
 
 PAIR_WEIGHT = 0.5
 PASSAGE_CHARS = 120
@@ -59,26 +59,21 @@ class Widths:
         after = np.minimum(rows + 1, index.n_rows - 1)
         after = np.where((after > rows) & (index.transcripts[after] == index.transcripts[rows]), after, -1)
         wanted = np.unique(np.concatenate([[-1], before, rows, after]))[1:]
-        places: Places = np.full(index.n_rows, -1, dtype=np.int32)
-        places[wanted] = np.arange(len(wanted))
-        counts = np.vstack([index.lexical.counts(asked, places, len(wanted)), np.zeros((1, len(weights)))])
+        counts = np.vstack([index.lexical.counts(asked.matches, wanted), np.zeros((1, len(weights)))])
         lengths = np.append(index.lexical.lengths[wanted], 0).astype(np.float64)
-        own, left, right = (np.where(part < 0, -1, places[part]) for part in (rows, before, after))
+        own, left, right = (np.where(part < 0, -1, np.searchsorted(wanted, part)) for part in (rows, before, after))
         mean = index.lexical.mean_length
         chunk = self._share(counts[own], lengths[own] / mean, weights)
         near = lengths[left] + lengths[own] + lengths[right]
         return chunk, self._share(counts[left] + counts[own] + counts[right], near / (3 * mean), weights)
 
     def _broadcast(self, asked: Asked, rows: Ids, weights: Weights) -> Weights:
-        index = self._index
-        of_row = index.transcripts[rows]
-        wanted = np.unique(of_row)
-        number: Places = np.full(index.n_transcripts, -1, dtype=np.int32)
-        number[wanted] = np.arange(len(wanted))
-        counts = index.lexical.counts(asked, number[index.transcripts], len(wanted))
-        share = self._share(counts, index.lengths[wanted] / index.mean_length, weights)
-        of_rows: Weights = share[number[of_row]]
-        return of_rows
+        broadcasts = self._index.broadcasts
+        wanted, of_rows = np.unique(self._index.transcripts[rows], return_inverse=True)
+        counts = broadcasts.counts(broadcasts.find(asked.terms), wanted)
+        share = self._share(counts, broadcasts.lengths[wanted] / broadcasts.mean_length, weights)
+        shares: Weights = share[of_rows]
+        return shares
 
     def _passage(self, asked: Asked, rows: Ids, weights: Weights) -> Weights:
         """The best window of PASSAGE_CHARS in each row, in steps of half of that."""

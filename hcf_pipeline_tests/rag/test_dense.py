@@ -41,6 +41,8 @@ def clustered(n: int, seed: int) -> Vectors:
 
 
 VECTORS_OF_ALL = clustered(N_ROWS, 1)
+KEPT = VECTORS_OF_ALL.astype(np.float16).astype(np.float32)
+"""What an index holds of them."""
 QUESTIONS = clustered(100, 2)
 
 
@@ -64,6 +66,11 @@ def recall(folder: Path, among: np.ndarray | None = None, k: int = TOP) -> float
 
 
 @pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(VECTORS_OF_ALL, tmp_path_factory.mktemp("dense") / "flat", flat_rows=N_ROWS)
+
+
+@pytest.fixture(scope="module")
 def inverted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(VECTORS_OF_ALL, tmp_path_factory.mktemp("dense") / "inverted")
 
@@ -72,8 +79,8 @@ def test_rows_up_to_the_limit_are_flat_in_the_same_bytes_as_ever_and_more_become
     tmp_path: Path,
 ) -> None:
     small = write(VECTORS_OF_ALL[:FLAT_ROWS], tmp_path / "small")
-    plain = faiss.IndexFlatIP(DIM)
-    plain.add(VECTORS_OF_ALL[:FLAT_ROWS])
+    plain = faiss.IndexScalarQuantizer(DIM, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    plain.add(KEPT[:FLAT_ROWS])
     faiss.write_index(plain, str(tmp_path / "plain"))
     assert [file.name for file in small.iterdir()] == [DENSE]
     assert (small / DENSE).read_bytes() == (tmp_path / "plain").read_bytes()
@@ -81,7 +88,7 @@ def test_rows_up_to_the_limit_are_flat_in_the_same_bytes_as_ever_and_more_become
     large = write(VECTORS_OF_ALL[: FLAT_ROWS + 1], tmp_path / "large")
     assert {file.name for file in large.iterdir()} == {DENSE, VECTORS}
     assert isinstance(open_dense(large), Inverted)
-    assert (large / DENSE).stat().st_size < (small / DENSE).stat().st_size / 2
+    assert (large / DENSE).stat().st_size < VECTORS_OF_ALL[: FLAT_ROWS + 1].nbytes / 2
 
 
 def test_the_inverted_file_finds_what_the_flat_one_finds_and_reads_few_lists_of_clustered_vectors(
@@ -93,12 +100,19 @@ def test_the_inverted_file_finds_what_the_flat_one_finds_and_reads_few_lists_of_
     assert index.nprobe < index.nlist / 2
 
 
-def test_products_are_those_of_the_float_vectors_best_first(inverted: Path) -> None:
+@pytest.mark.parametrize("form", ["flat", "inverted"])
+def test_products_are_those_of_the_kept_vectors_best_first(form: str, request: pytest.FixtureRequest) -> None:
+    dense = open_dense(request.getfixturevalue(form))
     for question in QUESTIONS[:10]:
-        products, rows = open_dense(inverted).nearest(question, 50, None)
+        products, rows = dense.nearest(question, 50, None)
         assert len(rows) == len(set(rows.tolist())) == 50
-        assert products == pytest.approx(VECTORS_OF_ALL[rows] @ question, abs=1e-6)
+        assert products == pytest.approx(KEPT[rows] @ question, abs=1e-6)
         assert (np.diff(products) <= 0).all()
+
+
+def test_half_precision_moves_no_cosine_by_more_than_two_ten_thousandths_and_loses_no_neighbour(flat: Path) -> None:
+    assert np.abs(KEPT @ QUESTIONS.T - VECTORS_OF_ALL @ QUESTIONS.T).max() < 2e-4
+    assert recall(flat) > 0.995
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.002])
@@ -126,11 +140,14 @@ def test_more_than_there_is_gives_all_there_is(inverted: Path) -> None:
     assert sorted(rows.tolist()) == list(range(N_ROWS))
 
 
+@pytest.mark.parametrize("form", ["flat", "inverted"])
 @pytest.mark.parametrize("rows", [[], [0], [N_ROWS - 1], [3, 4, 5, 9, 10, 2_000], list(range(N_ROWS))])
-def test_the_vectors_of_some_rows_are_exact(inverted: Path, rows: list[int]) -> None:
-    found = open_dense(inverted).vectors(np.array(rows, dtype=np.int64))
+def test_the_vectors_of_some_rows_are_those_given_in_half_precision(
+    form: str, rows: list[int], request: pytest.FixtureRequest
+) -> None:
+    found = open_dense(request.getfixturevalue(form)).vectors(np.array(rows, dtype=np.int64))
     assert found.dtype == np.float32 and found.shape == (len(rows), DIM)
-    assert np.array_equal(found, VECTORS_OF_ALL[rows])
+    assert np.array_equal(found, KEPT[rows])
 
 
 def test_the_same_vectors_give_the_same_bytes_however_they_come(inverted: Path, tmp_path: Path) -> None:
@@ -145,7 +162,7 @@ def test_equal_vectors_and_vectors_without_direction_are_found_too(tmp_path: Pat
     vectors[1_500:1_700] = 0
     products, rows = open_dense(write(vectors, tmp_path / "odd")).nearest(QUESTIONS[0], 20, None)
     assert sorted(rows.tolist()) == [*range(100, 110), *range(2_500, 2_510)]
-    assert products == pytest.approx(np.ones(20), abs=1e-6)
+    assert products == pytest.approx(np.full(20, QUESTIONS[0].astype(np.float16) @ QUESTIONS[0]), abs=1e-6)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

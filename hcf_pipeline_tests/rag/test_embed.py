@@ -63,7 +63,7 @@ def test_each_text_is_encoded_once_in_order_of_its_length(built: Built, tmp_path
 
 def test_every_text_has_its_own_vector(built: Built) -> None:
     from hcf_pipeline.corpus.parts import Table
-    from hcf_pipeline.rag.lexical import without_labels
+    from hcf_pipeline.rag.terms import without_labels
 
     known = Embeddings.load(built.embeddings)
     for _, (hash_, text) in Table(built.chunks).read(["content_hash", "text"]):

@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 
 from hcf_pipeline.rag.arrays import Floats
 from hcf_pipeline.rag.bm25 import LexicalIndex
-from hcf_pipeline.rag.lexical import (
-    SHIFT,
-    LexicalSegment,
-    normalise,
-    occurrences,
-    terms_of,
-    without_labels,
-    write_lexical_index,
-)
+from hcf_pipeline.rag.lexical import LexicalSegment, invert
+from hcf_pipeline.rag.terms import SHIFT, normalise, occurrences, terms_of, without_labels
 
 words = st.text(st.sampled_from("修车铺电瓶Ａａ1，。 \n"), max_size=30)
 
@@ -46,7 +39,7 @@ def bm25_by_hand(question: str, texts: list[str], k1: float, b: float) -> list[f
 
 
 def index_of(folder: Path, texts: list[str]) -> LexicalIndex:
-    write_lexical_index(texts, folder)
+    invert(texts).save(folder)
     return LexicalIndex([LexicalSegment(folder)], [None])
 
 
@@ -74,7 +67,7 @@ def test_texts_in_several_segments_some_of_them_dead_score_as_the_live_ones_do_a
     segments = [[(text, live) for text, number, live in texts if number == n] for n in range(3)]
     segments = [segment for segment in segments if segment]
     for n, segment in enumerate(segments):
-        write_lexical_index([text for text, _ in segment], folder / str(n))
+        invert([text for text, _ in segment]).save(folder / str(n))
     live = np.array([is_live for segment in segments for _, is_live in segment])
     masks = [np.array([is_live for _, is_live in segment]) for segment in segments]
     index = LexicalIndex([LexicalSegment(folder / str(n)) for n in range(len(segments))], masks)
@@ -93,11 +86,23 @@ def test_without_saturation_a_term_counts_once_and_what_lacks_it_has_nothing(tmp
 
 def test_blocks_of_texts_give_the_same_index_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"江照野：第{n}次修{'车' * (n % 5)}，换{'电瓶' * (n % 3)}。" for n in range(60)]
-    write_lexical_index(texts, tmp_path / "one")
+    invert(texts).save(tmp_path / "one")
     monkeypatch.setattr("hcf_pipeline.rag.lexical.BLOCK_CHARS", 50)
-    write_lexical_index(texts, tmp_path / "many")
+    invert(texts).save(tmp_path / "many")
     for file in sorted((tmp_path / "one").iterdir()):
         assert np.array_equal(np.load(file), np.load(tmp_path / "many" / file.name)), file.name
+
+
+@given(st.lists(st.lists(words, min_size=1, max_size=4), min_size=1, max_size=6), st.sampled_from([1, 7, 1 << 24]))
+@settings(deadline=None, max_examples=80)
+def test_texts_that_are_put_together_are_indexed_as_if_they_were_one(groups: list[list[str]], at_a_time: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hcf_pipeline.rag.lexical.BLOCK_POSTINGS", at_a_time)
+        together = invert([text for group in groups for text in group]).grouped([len(group) for group in groups])
+    whole = invert(["\n".join(group) for group in groups])
+    for name in ("terms", "indptr", "docs", "counts", "lengths"):
+        one, other = getattr(together, name), getattr(whole, name)
+        assert one.dtype == other.dtype and one.tolist() == other.tolist(), name
 
 
 def test_width_case_spaces_and_punctuation_do_not_matter() -> None:
@@ -120,7 +125,7 @@ def test_more_than_255_occurrences_are_counted_as_255(tmp_path: Path) -> None:
 
 
 def test_a_mutilated_index_is_refused(tmp_path: Path) -> None:
-    write_lexical_index(["修车", "换电瓶"], tmp_path / "index")
+    invert(["修车", "换电瓶"]).save(tmp_path / "index")
     np.save(tmp_path / "index" / "docs.npy", np.zeros(1, dtype=np.int32))
     with pytest.raises(ValueError, match="do not belong together"):
         LexicalSegment(tmp_path / "index")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.lexical import normalise, without_labels
+from hcf_pipeline.rag.terms import normalise, without_labels
 from hcf_pipeline.rag.widths import PAIR_WEIGHT, PASSAGE_CHARS, SHARES, Widths
 from hcf_pipeline_tests.rag.conftest import TOPICS, Built
 

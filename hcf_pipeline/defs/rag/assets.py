@@ -27,7 +27,7 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     chunks_by = Recipe(2, settings.reads("chunks"))
     encoder_by = model_recipe(settings, "encoder", "dim", "vocab_size", "steps")
     vectors_by = Recipe(2)
-    index_by = Recipe(2)
+    index_by = Recipe(3)
 
     @dg.asset(
         deps=["turn_table"],
