@@ -10,12 +10,16 @@ from HCF_<SECTION>__<KEY> in the environment.
 The rows, each with what it adds: BM25 over characters and pairs on a random fiftieth of the chunks; on all of them; with
 a share of both neighbours' scores; the words at four widths (lexical); the vectors alone (dense); both (fused). The
 times are those of `Retriever.search(question, 10)`: encoding, both sides, fusion, and fetching the rows.
+
+Where a file gives an `answer` too, the best five chunks are compared with the best of each of five broadcasts: how often
+the right broadcast is among them, and how much of the answers' pairs of characters (weighted by idf) stands in them.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import statistics
 import tempfile
 import time
@@ -32,11 +36,13 @@ from hcf_pipeline.rag.chunks import CHUNKS, write_chunk_table
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
+from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.index_writer import write_index
 from hcf_pipeline.rag.measures import mrr, percentile, recall
 from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.rag.scorecard import judge_retrieval
+from hcf_pipeline.rag.terms import SHIFT, terms_of
 from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.settings import RetrievalSettings, Sections
 from hcf_pipeline.settings_file import load_settings
@@ -47,6 +53,7 @@ N_TIMED = 1000
 SHARES = (0.01, 0.015, 0.02, 0.03, 0.05)
 
 DEPTH = 10
+IN_CONTEXT = 5  # chunks that a model is given
 
 
 def main() -> None:
@@ -81,6 +88,9 @@ def main() -> None:
                 print(f"  {stage.name:18} {len(half):9}{recalls} {stage.mrr:6.3f}")
         retriever = Retriever(index, encoder, sections.retrieval)
         _times(retriever, answerable)
+        answers = {q: a for file in files for q, a in _answers(file).items()}
+        for name, half in halves.items():
+            _several_of_a_broadcast(retriever, name, [(q, answers[q.text]) for q in half if q.text in answers])
         _threshold(retriever, {**halves, **unanswerable}, sections.retrieval.min_score)
 
 
@@ -159,6 +169,34 @@ def _times(retriever: Retriever, questions: Sequence[Question]) -> None:
     print(
         f"\na query: p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(milliseconds)} of them, {retriever.index.n_chunks} chunks)"
     )
+
+
+def _answers(file: Path) -> dict[str, str]:
+    rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    return {row["question"]: row["answer"] for row in rows if row.get("answer")}
+
+
+def _several_of_a_broadcast(retriever: Retriever, name: str, asked: Sequence[tuple[Question, str]]) -> None:
+    lexical = retriever.index.lexical
+    found, covered = {"chunks": 0, "broadcasts": 0}, {"chunks": 0.0, "broadcasts": 0.0}
+    for question, answer in asked:
+        hits = retriever.search(question.text, 8 * IN_CONTEXT)
+        one_each: dict[str, Hit] = {}
+        for hit in hits:
+            one_each.setdefault(hit.transcript, hit)
+        pairs = terms_of(answer)
+        pairs = pairs[pairs >> SHIFT > 0]
+        weights = lexical.idf(pairs)
+        for kind, best in (("chunks", hits), ("broadcasts", [*one_each.values()])):
+            some = best[:IN_CONTEXT]
+            found[kind] += any(question.is_right(hit.transcript, hit.date) for hit in some)
+            there = np.isin(pairs, terms_of("\n".join(hit.text for hit in some)))
+            covered[kind] += float(weights[there].sum() / max(weights.sum(), 1e-9))
+    for kind in found if asked else ():
+        print(
+            f"the best {IN_CONTEXT} {kind}, {name}: the right broadcast for {found[kind] / len(asked):.1%}, "
+            f"{covered[kind] / len(asked):.1%} of the answers' words"
+        )
 
 
 def _threshold(retriever: Retriever, groups: dict[str, list[Question]], now: float) -> None:

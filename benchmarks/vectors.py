@@ -1,4 +1,4 @@
-"""The dense side of a segment by its size, beside a flat index of the same vectors: in one run, on one core.
+"""The dense side of a segment by its size, beside FAISS's IndexFlatIP of the same vectors: in one run, on one core.
 
     python benchmarks/vectors.py --corpus FOLDER [--work FOLDER] [--sizes 50000 200000 1000000] [--questions 1000]
 
@@ -24,7 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, read_transcript
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.rag.arrays import Mask
 from hcf_pipeline.rag.chunks import chunk_transcript
-from hcf_pipeline.rag.dense import FLAT_ROWS, dense_writer, open_dense
+from hcf_pipeline.rag.dense import DENSE, dense_writer, one_thread, open_dense
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
 from hcf_pipeline.rag.terms import without_labels
@@ -47,6 +48,7 @@ TOP = 10
 CANDIDATES = 100  # what the retriever asks for
 FILTERS = (0.1, 0.01, 0.001)
 DOCUMENTS, QUESTIONS = "documents.npy", "questions.npy"
+FLAT, OURS = "flat", "ours"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -60,7 +62,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.step:
         what, folder, argument = given.step
-        print(json.dumps(_build(Path(folder), int(argument)) if what == "build" else _ask(Path(folder), int(argument))))
+        print(json.dumps(_build(Path(folder)) if what == "build" else _ask(Path(folder), int(argument))))
         return
     sections = load_settings().sections
     with tempfile.TemporaryDirectory() as scratch:
@@ -131,12 +133,12 @@ def _distinct(turns: Path) -> Iterator[list[str]]:
 
 def _compare(work: Path, size: int) -> None:
     results = {}
-    for name, flat_rows in (("flat", size), ("ours", FLAT_ROWS)):
+    for name in (FLAT, OURS):
         folder = work / f"{size} {name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         np.save(folder / "rows.npy", np.linspace(0, len(np.load(work / DOCUMENTS, mmap_mode="r")) - 1, size, dtype=int))
-        built = json.loads(_step("build", folder, flat_rows).communicate()[0])
+        built = json.loads(_step("build", folder, 0).communicate()[0])
         asked = json.loads(_step("ask", folder, 1).communicate()[0])
         pair = [_step("ask", folder, 0) for _ in range(2)]
         for process in pair:
@@ -147,14 +149,14 @@ def _compare(work: Path, size: int) -> None:
             process.communicate("")
         results[name] = (built, asked, shared)
         found = {file.stem: np.load(file) for file in folder.glob("found *.npy")}
-        reference = {file.stem: np.load(file) for file in (work / f"{size} flat").glob("found *.npy")}
+        reference = {file.stem: np.load(file) for file in (work / f"{size} {FLAT}").glob("found *.npy")}
         print(
             f"{size:9} {name:5} {built['seconds']:8.1f} {built['bytes'] / 1e6:7.0f} {asked['resident'] / 1e6:9.0f} "
             f"{shared / 1e6:7.0f} {asked['p50']:7.1f} {asked['p99']:7.1f} {asked['p50 of many']:7.1f} "
             f"{_recall(found, reference, f'found {TOP}'):7.3f} {_recall(found, reference, f'found {CANDIDATES}'):7.3f}",
             flush=True,
         )
-    (_, flat, _), (_, ours, _) = results["flat"], results["ours"]
+    (_, flat, _), (_, ours, _) = results[FLAT], results[OURS]
     print(
         f"{'':9} memory {ours['resident'] / flat['resident']:.2f} of flat, p50 {ours['p50'] / flat['p50']:.2f} of flat, "
         f"{ours['lists']} lists read"
@@ -180,13 +182,45 @@ def _of_files(pid: int, folder: Path) -> int:
     return sum(one.pss for one in psutil.Process(pid).memory_maps(grouped=False) if one.path.startswith(str(folder)))
 
 
-def _build(folder: Path, flat_rows: int) -> dict[str, float]:
+class Plain:
+    """FAISS's own flat index, float32, by memory map: what ours is compared with."""
+
+    def __init__(self, file: Path) -> None:
+        import faiss
+
+        self._index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+        self.n_rows = int(self._index.ntotal)
+
+    def nearest(self, vector: np.ndarray, k: int, among: Mask | None) -> tuple[np.ndarray, np.ndarray]:
+        import faiss
+
+        parameters = None
+        if among is not None:
+            parameters = faiss.SearchParameters()
+            parameters.sel = faiss.IDSelectorBitmap(np.packbits(among, bitorder="little"))
+        with one_thread():
+            products, rows = self._index.search(vector[None, :], k, params=parameters)
+        return products[0], rows[0]
+
+
+@contextmanager
+def plain_writer(file: Path, dim: int) -> Iterator[Callable[[np.ndarray], object]]:
+    import faiss
+
+    index = faiss.IndexFlatIP(dim)
+    yield index.add
+    faiss.write_index(index, str(file))
+
+
+def _build(folder: Path) -> dict[str, float]:
     documents, rows = np.load(folder.parent / DOCUMENTS, mmap_mode="r"), np.load(folder / "rows.npy")
     documents[rows[::64]].sum()  # read from the disk before the clock runs
     (folder / "index").mkdir()
     started = time.perf_counter()
-    with dense_writer(folder / "index", len(rows), documents.shape[1], flat_rows) as add:
-        for start in range(0, len(rows), 120):  # about a transcript
+    n_rows, dim = len(rows), documents.shape[1]
+    ours = folder.name.endswith(OURS)
+    with dense_writer(folder / "index", n_rows, dim) if ours else plain_writer(folder / "index" / DENSE, dim) as add:
+        for start in range(0, n_rows, 120):  # about a transcript
             add(documents[rows[start : start + 120]])
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "bytes": sum(file.stat().st_size for file in (folder / "index").iterdir())}
@@ -199,7 +233,7 @@ def _ask(folder: Path, measure: int) -> dict[str, float]:
     questions = np.load(folder.parent / QUESTIONS)
     process = psutil.Process()
     before = process.memory_info().rss
-    dense = open_dense(folder / "index")
+    dense = open_dense(folder / "index") if folder.name.endswith(OURS) else Plain(folder / "index" / DENSE)
     if not measure:
         for question in questions[:100]:
             dense.nearest(question, CANDIDATES, None)
@@ -240,7 +274,7 @@ def _p(values: list[float], q: float) -> float:
 def _lists(folder: Path) -> str:
     import faiss
 
-    index = faiss.read_index(str(folder / "dense.faiss"), faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.read_index(str(folder / DENSE), faiss.IO_FLAG_MMAP_IFC)
     return f"{index.nprobe} of {index.nlist}" if isinstance(index, faiss.IndexIVF) else "no"
 
 

@@ -1,7 +1,8 @@
 """Which days a question speaks of: 2024年5月, 去年年底, 上个月, 三个月前, 最近.
 
 Only words that name a time outright count; 现在 and 以后 do not, nor durations (工作十年). Relative words are meant from a
-reference day; 最近 and its kin from the newest broadcast where that is older, for nobody means the weeks since.
+reference day; 最近 and its kin, and a month without its year, from the newest broadcast where that is older: nobody means
+the weeks since, or a March that there is nothing of.
 """
 
 from __future__ import annotations
@@ -32,16 +33,21 @@ class Period(NamedTuple):
         return (self.until - self.since).days < 7
 
 
+class _Now(NamedTuple):
+    today: datetime.date
+    newest: datetime.date  # the last day up to today that there may be a broadcast of
+
+
 def periods_in(question: str, today: datetime.date, newest: datetime.date | None = None) -> list[Period]:
     """The periods that a question names, in the order of its words; none where it names none.
 
-    `newest` is the day of the newest broadcast. A month without its year is the last one up to `today`.
+    `newest` is the day of the newest broadcast. A month without its year is the last one up to that day.
     """
-    recent = min(today, newest or today)
+    now = _Now(today, min(today, newest or today))
     found: list[Period] = []
     for words in _EXPRESSION.finditer(question):
         rule = next(name for name in _RULES if words[name] is not None)
-        period = _RULES[rule](words, recent if rule == "recent" else today)
+        period = _RULES[rule](words, now)
         if period:
             found.append(period)
     return found
@@ -96,9 +102,9 @@ def _number(text: str) -> float:
     return _DIGITS[text]
 
 
-def _year(written: str | None, word: str | None, today: datetime.date) -> int | None:
+def _year(written: str | None, word: str | None, now: _Now) -> int | None:
     if word:
-        return today.year - _YEAR_WORDS[word]
+        return now.today.year - _YEAR_WORDS[word]
     if written is None:
         return None
     year = int(_number(written))
@@ -111,19 +117,19 @@ def _months(year: int, first: int, last: int) -> Period | None:
     return Period(datetime.date(year, first, 1), datetime.date(year, last, calendar.monthrange(year, last)[1]))
 
 
-def _day(words: re.Match[str], today: datetime.date) -> Period | None:
-    year = _year(words["y1"], words["r1"], today)
+def _day(words: re.Match[str], now: _Now) -> Period | None:
+    year = _year(words["y1"], words["r1"], now)
     month, day = int(_number(words["m1"])), int(_number(words["d1"]))
     try:
-        found = datetime.date(year or today.year, month, day)
-        if year is None and found > today:
-            found = found.replace(year=today.year - 1)
+        found = datetime.date(year or now.newest.year, month, day)
+        if year is None and found > now.newest:
+            found = found.replace(year=now.newest.year - 1)
     except ValueError:
         return None
     return Period(found, found)
 
 
-def _iso(words: re.Match[str], _: datetime.date) -> Period | None:
+def _iso(words: re.Match[str], _: _Now) -> Period | None:
     year, month = int(words["y2"]), int(words["m2"])
     if words["d2"] is None:
         return _months(year, month, month)
@@ -134,53 +140,53 @@ def _iso(words: re.Match[str], _: datetime.date) -> Period | None:
     return Period(found, found)
 
 
-def _month(words: re.Match[str], today: datetime.date) -> Period | None:
+def _month(words: re.Match[str], now: _Now) -> Period | None:
     month = int(_number(words["m3"]))
-    year = _year(words["y3"], words["r3"], today) or today.year - (month > today.month)
+    year = _year(words["y3"], words["r3"], now) or now.newest.year - (month > now.newest.month)
     return _months(year, month, month)
 
 
-def _part(words: re.Match[str], today: datetime.date) -> Period | None:
+def _part(words: re.Match[str], now: _Now) -> Period | None:
     first, last = _PARTS[words["p4"]]
-    year = _year(words["y4"], words["r4"], today) or today.year - (first > today.month)
+    year = _year(words["y4"], words["r4"], now) or now.newest.year - (first > now.newest.month)
     period = _months(year, first, last)
     if period and words["p4"] == "冬天":
         return Period(period.since, _months(year + 1, 1, 2).until)  # type: ignore[union-attr]
     return period
 
 
-def _whole_year(words: re.Match[str], today: datetime.date) -> Period | None:
-    year = _year(words["y5"], words["r5"], today)
+def _whole_year(words: re.Match[str], now: _Now) -> Period | None:
+    year = _year(words["y5"], words["r5"], now)
     return _months(year, 1, 12) if year else None
 
 
-def _ago(words: re.Match[str], today: datetime.date) -> Period | None:
+def _ago(words: re.Match[str], now: _Now) -> Period | None:
     days = _number(words["n6"]) * _UNIT_DAYS[words["u6"]]
     tolerance = days / AGO_SHARE
-    return _between(today, days + tolerance, days - tolerance)
+    return _between(now.today, days + tolerance, days - tolerance)
 
 
-def _last(words: re.Match[str], today: datetime.date) -> Period | None:
-    return _between(today, _number(words["n7"]) * _UNIT_DAYS[words["u7"]], 0)
+def _last(words: re.Match[str], now: _Now) -> Period | None:
+    return _between(now.today, _number(words["n7"]) * _UNIT_DAYS[words["u7"]], 0)
 
 
-def _this(words: re.Match[str], today: datetime.date) -> Period | None:
+def _this(words: re.Match[str], now: _Now) -> Period | None:
     back = words["w8"].count("上")
     if words["u8"] == "月":
-        months = today.year * 12 + today.month - 1 - back
+        months = now.today.year * 12 + now.today.month - 1 - back
         return _months(months // 12, months % 12 + 1, months % 12 + 1)
-    monday = today - datetime.timedelta(today.weekday() + 7 * back)
+    monday = now.today - datetime.timedelta(now.today.weekday() + 7 * back)
     return Period(monday, monday + datetime.timedelta(6))
 
 
-def _named(words: re.Match[str], today: datetime.date) -> Period | None:
-    return _between(today, _DAY_WORDS[words["name"]], _DAY_WORDS[words["name"]])
+def _named(words: re.Match[str], now: _Now) -> Period | None:
+    return _between(now.today, _DAY_WORDS[words["name"]], _DAY_WORDS[words["name"]])
 
 
-def _recent(words: re.Match[str], newest: datetime.date) -> Period | None:
+def _recent(words: re.Match[str], now: _Now) -> Period | None:
     if words["recent"] in ("上一场", "上次直播", "刚刚播的"):
-        return Period(newest, newest)
-    return _between(newest, THESE_DAYS if words["recent"] == "这几天" else RECENT_DAYS, 0)
+        return Period(now.newest, now.newest)
+    return _between(now.newest, THESE_DAYS if words["recent"] == "这几天" else RECENT_DAYS, 0)
 
 
 def _between(today: datetime.date, most: float, least: float) -> Period | None:
@@ -190,7 +196,7 @@ def _between(today: datetime.date, most: float, least: float) -> Period | None:
         return None
 
 
-_RULES: dict[str, Callable[[re.Match[str], datetime.date], Period | None]] = {
+_RULES: dict[str, Callable[[re.Match[str], _Now], Period | None]] = {
     "day": _day,
     "iso": _iso,
     "month": _month,

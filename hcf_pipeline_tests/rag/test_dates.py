@@ -30,6 +30,10 @@ NEWEST = datetime.date(2024, 6, 30)
         ("五月三号", "2024-05-03", "2024-05-03"),
         ("5月份", "2024-05-01", "2024-05-31"),
         ("十二月", "2023-12-01", "2023-12-31"),
+        ("七月里", "2023-07-01", "2023-07-31"),  # of this year's there is nothing yet
+        ("7月3号", "2023-07-03", "2023-07-03"),
+        ("今年七月", "2024-07-01", "2024-07-31"),
+        ("秋天", "2023-09-01", "2023-11-30"),
         ("去年五月", "2023-05-01", "2023-05-31"),
         ("去年年底", "2023-11-01", "2023-12-31"),
         ("今年上半年", "2024-01-01", "2024-06-30"),
@@ -74,6 +78,17 @@ def test_durations_and_what_only_looks_like_a_time_are_none(question: str) -> No
 def test_two_times_are_two_periods() -> None:
     found = periods_in("2022年和去年年底有什么不同", TODAY)
     assert [(p.since.year, p.since.month) for p in found] == [(2022, 1), (2023, 11)]
+
+
+def test_years_after_the_last_broadcast_a_month_is_still_one_that_there_was() -> None:
+    later = datetime.date(2026, 11, 25)
+    for question, since in (
+        ("三月里", "2024-03-01"),
+        ("4月3号", "2024-04-03"),
+        ("年底", "2023-11-01"),
+        ("去年", "2025-01-01"),
+    ):
+        assert [str(period.since) for period in periods_in(question, later, NEWEST)] == [since]
 
 
 @given(st.text(st.sampled_from("去今前大年月日号上下个这最近半几天周底初0123456789二零〇十-/.五"), max_size=14))
