@@ -4,6 +4,7 @@ Needs nothing but Python and its venv module. Read by old Pythons too, up to the
 syntax newer than 3.6 here, and no `from __future__ import annotations`.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 TRIED = [(3, 11)]
@@ -66,13 +68,49 @@ def main(arguments: list[str]) -> int:
 
 def prepare(venv: Path, extras: list[str]) -> None:
     """Makes or completes the environment; does nothing where it holds all that is wanted."""
-    wanted, here = inputs(), identity(venv)
+    if not complete(venv, extras):
+        with one_at_a_time():
+            if not complete(venv, extras):  # by now
+                install(venv, extras)
+
+
+def complete(venv: Path, extras: list[str]) -> bool:
+    stamp, installed = read_stamp(venv), extras_in(venv)
+    return installed is not None and stamp.get("inputs") == inputs() and set(extras) <= set(installed)
+
+
+def extras_in(venv: Path) -> list[str] | None:
+    """The extras that are installed; None where there is no usable environment."""
     stamp = read_stamp(venv)
-    usable = stamp.get("identity") == here and binary(venv, "python").exists()
+    if stamp.get("identity") != identity(venv) or not binary(venv, "python").exists():
+        return None
     had = stamp.get("extras")
-    installed = [str(extra) for extra in had] if usable and isinstance(had, list) else []
-    if usable and stamp.get("inputs") == wanted and set(extras) <= set(installed):
+    return [str(extra) for extra in had] if isinstance(had, list) else []
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Two that install into one folder at the same time spoil each other's work: the second one waits."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
         return
+    with (ROOT / "constraints.txt").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("另一个 hcf.py 正在安装，等它装完……", "another hcf.py is installing; waiting until it has ended …")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def install(venv: Path, extras: list[str]) -> None:
+    wanted, here = inputs(), identity(venv)
+    stamp, found = read_stamp(venv), extras_in(venv)
+    usable, installed = found is not None, found or []
     if not usable and (stamp or not completable(venv)):
         create(venv)
     (venv / STAMP).unlink(missing_ok=True)

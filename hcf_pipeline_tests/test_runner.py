@@ -14,6 +14,7 @@ import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,6 +185,14 @@ def test_a_second_call_installs_nothing_and_says_nothing(installed: Project) -> 
     assert done.stderr == ""
     assert json.loads(done.stdout)["args"] == ["refresh", "--json"]
     assert installed.builds == 1
+
+
+def test_of_two_at_once_one_installs_and_the_other_waits_for_it(project: Project) -> None:
+    with ThreadPoolExecutor() as pool:
+        both = [done.result() for done in [pool.submit(project.run, "status") for _ in range(2)]]
+    assert [done.returncode for done in both] == [0, 0], both
+    assert project.builds == 1
+    assert ["another hcf.py is installing" in done.stderr for done in both].count(True) == 1
 
 
 def test_the_exit_code_and_the_working_folder_are_the_commands_own(installed: Project) -> None:
