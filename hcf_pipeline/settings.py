@@ -210,7 +210,7 @@ class RetrievalSettings(Section):
     date_factor: SharePossiblyZero = Field(
         0.85,
         description="what scores outside the time that a question names (去年, 2024年5月) are multiplied with, "
-        "twice where it is a day or a week; 0: only that time, 1: date words mean nothing",
+        "four times where it is a day or a week; 0: only that time, 1: date words mean nothing",
     )
     today: datetime.date | None = Field(
         None, description="the day that 去年 and 上个月 are meant from; the calendar's without it"

@@ -103,6 +103,16 @@ def test_the_samples_questions_find_their_broadcast(finished: Finished, tmp_path
     assert right >= 0.9 * len(dated)
 
 
+def test_questions_that_name_their_month_or_day_find_their_broadcast_first(finished: Finished) -> None:
+    """Written by somebody who had read the sample, and knew nothing of how retrieval works on it."""
+    file = Path(__file__).with_name("dated_questions.jsonl")
+    dates = [json.loads(line)["date"] for line in file.read_text(encoding="utf-8").splitlines()]
+    done = finished.project.hcf("retrieve", "--questions", str(file), "-k", "10", "--json")
+    found = [[hit["date"] for hit in json.loads(line)["hits"]] for line in done.stdout.splitlines()]
+    ranks = [list(dict.fromkeys(dated)).index(date) + 1 for dated, date in zip(found, dates, strict=True)]
+    assert ranks.count(1) >= 20 and max(ranks) <= 3
+
+
 def test_retrieval_gives_k_chunks_best_first_with_their_labels(finished: Finished) -> None:
     hits = finished.project.json("retrieve", "半程马拉松跑了多久", "-k", "4")["hits"]
     assert len(hits) == 4

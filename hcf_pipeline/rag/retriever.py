@@ -30,6 +30,7 @@ from hcf_pipeline.rag.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
 
 CANDIDATES = 200  # of the lexical side at least, whose scores are compared; half as many of the dense one
+SHORT = 4  # times that the date factor counts for a day or a week
 SPARE = 2  # times k that are looked through for near-duplicates
 SCALE_CHUNKS = 10_000
 STRETCH = 64  # scores whose largest one is looked at first, so that few of them have to be brought into order
@@ -228,22 +229,22 @@ class Retriever:
     def _by_time(self, question: str) -> Floats | None:
         """What each row is worth for the time that the question names: 1 within it, the date factor outside.
 
-        The factor counts twice where the time is a day or a week: that is when it was said, where a year may be the one
-        that is told of. None where no time is named, or none that there is a broadcast of.
+        The factor counts `SHORT` times where the time is a day or a week: that is when it was said, where a year may be
+        the one that is told of. None where no time is named, or none that there is a broadcast of.
         """
         if self._settings.date_factor == 1:
             return None
         days, live = self._index.days, self._index.live
+        if live is not None:
+            days = np.where(live, days, NO_DATE)
         newest = EPOCH + datetime.timedelta(int(days.max())) if days.max() != NO_DATE else None
         inside = np.zeros(len(days), dtype=np.bool_)
         outside: list[float] = []
         for period in periods_in(question, self._settings.today or datetime.date.today(), newest):
             within = _within(days, *period)
-            if live is not None:
-                within &= live
             if within.any():
                 inside |= within
-                outside.append(self._settings.date_factor ** (2 if period.is_short else 1))
+                outside.append(self._settings.date_factor ** (SHORT if period.is_short else 1))
         return np.where(inside, np.float32(1), np.float32(max(outside))) if outside else None
 
     def _merged(self, rows: Sequence[int], scores: Sequence[float], k: int) -> list[Hit]:
