@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline.chat.release import POINTER, Release, pin, releases, roll_back
-from hcf_pipeline.errors import NotReady
+from hcf_pipeline.chat.release import POINTER, Release, pin, releases, roll_back, serving_damage
+from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.gc import clear, garbage
+from hcf_pipeline.rag import sidecar
+from hcf_pipeline.rag.sidecar import Sidecar
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
 
 
@@ -26,10 +28,18 @@ def publish(store: Store, asset: str, text: str, **inputs: str) -> Artifact:
     return store.publish(asset, build, Recipe(1, {"text": text}, inputs))
 
 
+def empty_index(store: Store, text: str, **inputs: str) -> Artifact:
+    def build(folder: Path) -> Built:
+        Sidecar(text, 2, ()).save(folder)
+        return Built({})
+
+    return store.publish("faiss_index", build, Recipe(1, {"text": text}, inputs))
+
+
 def release(store: Store, text: str) -> Artifact:
     """A release of an adapter and an index made for it, each with its ancestors."""
     turns = publish(store, "turn_table", f"turns {text}")
-    index = publish(store, "faiss_index", f"index {text}", turn_table=turns.version)
+    index = empty_index(store, f"index {text}", turn_table=turns.version)
     base = publish(store, "base_model", "one base")
     adapter = publish(store, "lora_adapter", f"adapter {text}", base_model=base.version)
     made = Release(
@@ -115,6 +125,19 @@ def test_going_back_takes_the_release_before_and_says_when_there_is_none(store: 
     with pytest.raises(NotReady, match="no release that begins with zzz"):
         roll_back(store, "zzz")
     assert roll_back(store, second.version[:6]).id == second.version
+
+
+def test_a_release_of_another_version_of_the_program_is_no_way_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(store, "a")
+    monkeypatch.setattr(sidecar, "FORMAT", sidecar.FORMAT + 1)
+    second = release(store, "b")
+    with pytest.raises(ArtifactError, match=f"another version of this program.*reads {sidecar.FORMAT}.*hcf refresh"):
+        roll_back(store)
+    assert store.current("release") == second and serving_damage(store) is None
+    monkeypatch.setattr(sidecar, "FORMAT", sidecar.FORMAT + 1)
+    assert "another version" in str(serving_damage(store))
 
 
 def test_a_release_whose_recipe_was_lost_is_still_listed_and_kept(store: Store) -> None:

@@ -116,12 +116,13 @@ def release_versions(store: Store) -> list[str]:
 
 
 def serving_damage(store: Store) -> HcfError | None:
-    """What is wrong with the release that serves, if anything; every byte of what it pins is read."""
+    """What keeps the release that serves from it, if anything; every byte of what it pins is read."""
     try:
         if serving := store.current(RELEASE):
             serving.verify()
             for pinned in pinned_by(serving):
                 store.verify(unpin(store, pinned, verify=False), max_age_s=60)
+            _can_be_read(store, Release.load(serving.file(POINTER)))
     except HcfError as error:
         return error
     return None
@@ -142,13 +143,21 @@ def find_release(store: Store, beginning: str) -> Listed:
 def roll_back(store: Store, beginning: str | None = None) -> Listed:
     """Lets an earlier release serve (default: the one made before that which serves); all that it pins is verified first.
 
-    It serves until another release is published. The caller holds the home's lock.
+    It serves until another release is published. The caller holds the home's lock. Raises ArtifactError where it could
+    not serve: damaged, or written by another version of this program.
     """
     listed = find_release(store, beginning) if beginning else _one_before(store)
     for pinned in listed.release.pinned:
         unpin(store, pinned)
+    _can_be_read(store, listed.release)
     store.promote(RELEASE, listed.id)
     return listed
+
+
+def _can_be_read(store: Store, release: Release) -> None:
+    from hcf_pipeline.rag.sidecar import Sidecar
+
+    Sidecar.load(unpin(store, release.index, verify=False).path)
 
 
 def _one_before(store: Store) -> Listed:

@@ -97,8 +97,8 @@ class Sidecar:
         """Raises ArtifactError where it is missing, damaged, or of another format."""
         try:
             raw = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
-            if raw["format"] != FORMAT:
-                raise ValueError(raw["format"])
+            if (found := int(raw["format"])) != FORMAT:
+                raise _other_format(folder / SIDECAR, found)
             segments = tuple(
                 Listed(str(s["name"]), dict(s["files"]), tuple(_held(*row) for row in s["transcripts"]))
                 for s in raw["segments"]
@@ -110,6 +110,14 @@ class Sidecar:
 
 def _held(path: str, date: str | None, digest: str, n_rows: int, live: bool) -> Held:
     return Held(path, datetime.date.fromisoformat(date) if date else None, digest, n_rows, live)
+
+
+def _other_format(path: Path, found: int) -> ArtifactError:
+    return ArtifactError(
+        zh=f"索引 {path} 是另一个版本的程序写的（格式 {found}，这个版本读 {FORMAT}）；请运行 hcf refresh，生成并发布能读的。",
+        en=f"The index {path} was written by another version of this program (format {found}, this one reads {FORMAT}); "
+        "run hcf refresh to build and release one that it can read.",
+    )
 
 
 def damaged(path: Path) -> ArtifactError:
