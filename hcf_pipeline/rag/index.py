@@ -79,7 +79,6 @@ class Index:
         self.broadcasts = LexicalIndex([one.broadcasts for one in self._segments], of_transcripts)
         """The words of each transcript as a whole."""
         self._held = held
-        self.n_transcripts = len(held)
 
     def nearest(self, vector: Vectors, k: int, among: Mask | None) -> Ids:
         """The rows of the k largest inner products, best first; only rows where `among` is true, if given."""
