@@ -331,6 +331,11 @@ class Settings:
     def corpus_path(self) -> Path:
         return (self.root / self.sections.corpus.path).resolve()
 
+    def own_folder(self, model: str) -> Path | None:
+        """The folder that a model's name means: one beside hcf.toml, or in the user's home ("~/…"); None where none is there."""
+        folder = self.root / Path(model).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+
     def reads(self, *names: str) -> dict[str, object]:
         """The values of some settings, "chunks.max_chars", or of a whole section, "chunks", as plain JSON by name."""
         found: dict[str, object] = {}

@@ -1,77 +1,130 @@
 """The chat model of one release: retrieval, then base + adapter, then citations.
 
-Used by `hcf ask`, `hcf chat` and the Dagster resource alike. Opening is lazy: retrieval loads the encoder only, the
-language model loads with the first answer. A process holds each release once (`engine_for`).
+Used by `hcf ask`, `hcf chat` and the Dagster resource alike. An engine answers by what its release pins, settings included,
+and holds a lease on every part of it, so nothing of it is cleared away while it is in use. Loading is lazy: retrieval loads
+the encoder only, the language model loads with the first answer. A process holds the newest release once (`engine_for`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hcf_pipeline.chat.answer import ABSTAINED, TOY_MARK, Answer, Citation, Found, OwnWords
 from hcf_pipeline.chat.generate import Generator, load_generator
-from hcf_pipeline.chat.prompt import Exchange, build_messages, system_prompt
-from hcf_pipeline.chat.release import Release, current_release, unpin
+from hcf_pipeline.chat.prompt import Exchange, Message, build_messages, system_prompt
+from hcf_pipeline.chat.release import (
+    ADAPTER,
+    BASE,
+    ENCODER,
+    INDEX,
+    POINTER,
+    TURNS,
+    Release,
+    current_release,
+    require_pinned,
+)
+from hcf_pipeline.chat.serving import served_by
+from hcf_pipeline.errors import NotReady
+from hcf_pipeline.models import model_folder, require_unchanged
 from hcf_pipeline.rag.chunks import COLON
 from hcf_pipeline.rag.dates import EVER, Span
 from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.quotes import attribute, best_quotes, only_cited
 from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.settings import Settings
+from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.store import Artifact, Store
 
 if TYPE_CHECKING:
+    from hcf_pipeline.models import ModelSource
     from hcf_pipeline.rag.reranker import Reranker
+
+T = TypeVar("T")
+
+TRIES = 3  # a release may be replaced, and its parts cleared away, while it is being opened
 
 _engines: dict[tuple[Path, str, str], Engine] = {}
 _opening = threading.Lock()
 
 
-def engine_for(settings: Settings) -> Engine:
-    """The engine of the release that serves now; opened once per process, release and settings."""
-    release = current_release(Store(settings.home))
-    key = (settings.home, release.id, settings.sections.model_dump_json())
+def engine_for(settings: Settings, tried: Mapping[str, object] | None = None) -> Engine:
+    """The engine of the release that serves now; opened once per process, release and settings.
+
+    `tried` are settings that change an answer (see serving.py) with other values than the release pins.
+    """
     with _opening:
-        if key not in _engines:
-            _engines.clear()  # an older release's weights make room
-            _engines[key] = Engine(release, settings)
-        return _engines[key]
+        for attempt in range(TRIES):
+            store = Store(settings.home)
+            release = current_release(store)
+            key = (settings.home, release.id, f"{settings.sections.model_dump_json()} {sorted((tried or {}).items())}")
+            if key not in _engines:
+                try:
+                    opened = Engine(release, store, settings, tried)
+                except NotReady:
+                    if attempt == TRIES - 1 or current_release(store).id == release.id:
+                        raise
+                    continue
+                _engines.clear()  # an older release's weights make room
+                _engines[key] = opened
+            return _engines[key]
+        raise AssertionError("unreachable")
+
+
+def engine_of(store: Store, settings: Settings, release: Artifact) -> Engine:
+    """The engine of one release, whatever serves now; whoever asked for it holds it."""
+    return Engine(Release.load(release.file(POINTER)), store, settings)
+
+
+class _Once(Generic[T]):
+    """A value that is made when it is first asked for, once for all threads. (`cached_property` has no lock.)"""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[T] = []
+
+    def __call__(self) -> T:
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
 
 
 class Engine:
-    def __init__(self, release: Release, settings: Settings) -> None:
+    """Safe to share between threads. Raises NotReady when a part of the release is gone, ArtifactError when it is damaged."""
+
+    def __init__(
+        self, release: Release, store: Store, settings: Settings, tried: Mapping[str, object] | None = None
+    ) -> None:
         self.release = release
-        self._settings = settings
-        self._store = Store(settings.home)
-        self._generating = threading.Lock()
+        self._home = store.home
+        self._sections = served_by(served_by(settings.sections, release.serving), tried or {})
+        self._leases = {name: store.lease(part.asset, part.version) for name, part in release.parts.items()}
+        for name, part in release.parts.items():
+            require_pinned(self._leases[name].artifact, part)
+        self._retriever = _Once(self._open_retriever)
+        self._generator = _Once(self._open_generator)
+        self._turns = _Once(lambda: self._verified(TURNS).path)
 
-    @cached_property
+    @property
     def retriever(self) -> Retriever:
-        from hcf_pipeline.models import model_folder
-        from hcf_pipeline.rag.encoder import load_encoder
+        return self._retriever()
 
-        encoder = load_encoder(model_folder(self._open("encoder")), "cpu", self._settings.sections.encoder)
-        index, retrieval = self._open("index").path, self._settings.sections.retrieval
-        return Retriever.open(index, encoder, retrieval, reranker_for(self._settings), verified=True)
+    @property
+    def generator(self) -> Generator | None:
+        """None where nothing was trained: then answers are quotations."""
+        return self._generator() if self.release.is_trained else None
 
-    @cached_property
-    def generator(self) -> Generator:
-        from hcf_pipeline.models import model_folder
-
-        base = model_folder(self._open("base"))
-        return load_generator(base, self._open("adapter").path, self._settings.sections)
-
-    @cached_property
+    @property
     def turns(self) -> Path:
-        return self._open("turns").path
+        """The folder of the turn table that the index was made from."""
+        return self._turns()
 
     def retrieve(self, question: str, k: int | None = None, span: Span = EVER) -> list[Hit]:
         """The k best chunks of the broadcasts in `span`, best first."""
-        return self.retriever.search(question, k or self._settings.sections.retrieval.top_k, *span)
+        return self.retriever.search(question, k or self._sections.retrieval.top_k, *span)
 
     def answer(self, question: str, exchanges: Sequence[Exchange] = (), span: Span = EVER) -> Answer:
         *_, last = self.stream(question, exchanges, span=span)
@@ -88,7 +141,7 @@ class Engine:
         """What retrieval found, then the model's text piece by piece, then the whole Answer.
 
         When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
-        citation never comes out. Setting `stop` ends the text early. One answer at a time: the others wait.
+        citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
         """
         hits = self.retrieve(question, span=span)
         if not self.retriever.bears_on(question, hits):
@@ -96,19 +149,23 @@ class Engine:
             return
         found = self._found(question, hits)
         yield found
-        chat = self._settings.sections.chat
-        system = system_prompt(self.release.persona_prompt, self.release.persona)
-        recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
-        messages = build_messages(system, recent, question, self._passages(hits))
-        pieces: list[str] = []
-        with self._generating:
-            for piece in only_cited(self.generator.stream(messages, stop), len(hits)):
+        text = "".join(f"「{quote.text}」[{quote.n}]" for quote in found.quotes)
+        if generator := self.generator:
+            messages = self._messages(question, exchanges, hits)
+            pieces: list[str] = []
+            for piece in only_cited(generator.stream(messages, stop), len(hits)):
                 pieces.append(piece)
                 yield piece
-        text = attribute("".join(pieces).strip(), hits)
-        if self.release.toy:
-            text = TOY_MARK + text
+            text = attribute("".join(pieces).strip(), hits)
+            if self.release.toy:
+                text = TOY_MARK + text
         yield Answer(found.quotes, found.citations, text, self.release.id, abstained=False)
+
+    def _messages(self, question: str, exchanges: Sequence[Exchange], hits: Sequence[Hit]) -> list[Message]:
+        chat = self._sections.chat
+        system = system_prompt(chat.persona_prompt, self.release.persona)
+        recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
+        return build_messages(system, recent, question, self._passages(hits))
 
     def _found(self, question: str, hits: Sequence[Hit]) -> Found:
         quotes = best_quotes(question, hits, self.release.host_labels, self.retriever.lexical)
@@ -119,17 +176,30 @@ class Engine:
             ),
         )
 
-    def _open(self, part: str) -> Artifact:
-        return unpin(self._store, getattr(self.release, part))
+    def _open_retriever(self) -> Retriever:
+        from hcf_pipeline.rag.encoder import load_encoder
+
+        encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
+        reranker = self.release.reranker and open_reranker(self.release.reranker, self._home, self._sections)
+        index = self._verified(INDEX).path
+        return Retriever.open(index, encoder, self._sections.retrieval, reranker, verified=True)
+
+    def _open_generator(self) -> Generator:
+        return load_generator(model_folder(self._verified(BASE)), self._verified(ADAPTER).path, self._sections)
+
+    def _verified(self, name: str) -> Artifact:
+        artifact = self._leases[name].artifact
+        artifact.verify()
+        return artifact
 
     def _passages(self, hits: Sequence[Hit]) -> list[str]:
         """As much of the hits as the model shall see, the best first, each with the turns beside it where there is room."""
-        left = self._settings.sections.chat.context_chars
+        left = self._sections.chat.context_chars
         passages: list[str] = []
         for hit in hits:
             if left <= 0:
                 break
-            before, after = self.retriever.around(hit, self._settings.sections.retrieval.context_turns)
+            before, after = self.retriever.around(hit, self._sections.retrieval.context_turns)
             beside = [[f"{line.label}{COLON}{line.text}" for line in lines] for lines in (before, after)]
             text = "\n".join([*beside[0], hit.text, *beside[1]])
             text = text if len(text) <= left else hit.text[:left]
@@ -138,15 +208,18 @@ class Engine:
         return passages
 
 
-def reranker_for(settings: Settings) -> Reranker | None:
+def open_reranker(source: ModelSource, home: Path, sections: Sections) -> Reranker:
+    """A reranker as it was pinned. Raises NotReady where it is gone, ArtifactError where its files are others."""
+    from hcf_pipeline.rag.reranker import load_reranker
+
+    return load_reranker(require_unchanged(source, home), sections.chat.device, sections.encoder.batch_size)
+
+
+def pinned_reranker(settings: Settings) -> ModelSource | None:
     """The reranker that the settings name, fetched where it is not here yet; None where they name none."""
+    from hcf_pipeline.hub.snapshot import pinned_model
+
     retrieval = settings.sections.retrieval
     if not retrieval.reranker:
         return None
-    from hcf_pipeline.hub.snapshot import fetch_snapshot
-    from hcf_pipeline.rag.reranker import load_reranker
-
-    beside = settings.root / retrieval.reranker
-    model = str(beside.resolve()) if beside.is_dir() else retrieval.reranker
-    folder = fetch_snapshot(model, retrieval.reranker_revision, settings.sections.hub, "reranker").path
-    return load_reranker(folder, settings.sections.chat.device, settings.sections.encoder.batch_size)
+    return pinned_model(settings, retrieval.reranker, retrieval.reranker_revision, "reranker")

@@ -1,23 +1,32 @@
-"""A release: the small pointer that pins one adapter and one index, each with the corpus snapshot it was made from.
+"""A release: the small pointer that pins everything that an answer depends on, and nothing else.
 
-The chat model serves a release and nothing else. Adapter and index may come from different snapshots, while training
-waits; base and encoder are those that they were made with.
+Its parts are versions of artifacts, each with a checksum; beside them stand the settings that change an answer, as they were
+when it was made. So two releases never differ in silence, and a rollback brings back what was rolled back to. Adapter
+and index may come from different snapshots of the corpus, while training waits; base and encoder are those that they were
+made with. Where nothing was trained there is no adapter and no base, and answers are quotations.
+
+The file has a format number. Format 1, of earlier versions of this program, is read too: it pins no settings, so those
+of hcf.toml hold.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hcf_pipeline.errors import ArtifactError, HcfError, NotReady
+from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.files import hash_of
+from hcf_pipeline.models import ModelSource
 from hcf_pipeline.store import Artifact, Store
 
 RELEASE = "release"
 POINTER = "release.json"
+FORMAT = 2
+
+ADAPTER, BASE, INDEX, ENCODER, TURNS = "adapter", "base", "index", "encoder", "turns"  # names of parts
+NEEDED = (INDEX, ENCODER, TURNS)
 ADAPTER_CORPUS = ("sft_dataset", "parsed_pairs", "turn_table", "raw_transcripts")
 INDEX_CORPUS = ("chunk_table", "turn_table", "raw_transcripts")
 
@@ -33,17 +42,14 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Release:
-    toy: bool  # the base is the embedded one
+    parts: Mapping[str, Pinned]  # by name; ADAPTER and BASE are missing where nothing was trained
+    corpora: Mapping[str, str]  # root hash of the corpus snapshot that INDEX, and ADAPTER, were made from
     persona: str
-    persona_prompt: str
     host_labels: tuple[str, ...]  # those found in the corpus, the most frequent first
-    adapter: Pinned
-    adapter_corpus: str  # root of the corpus snapshot that the adapter was trained on
-    base: Pinned
-    index: Pinned
-    index_corpus: str
-    encoder: Pinned
-    turns: Pinned
+    toy: bool  # the base is the embedded one
+    serving: Mapping[str, object]  # the settings that change an answer, by name: "retrieval.top_k" -> 5
+    reranker: ModelSource | None = None
+    format: int = FORMAT
 
     @property
     def id(self) -> str:
@@ -51,7 +57,11 @@ class Release:
 
     @property
     def pinned(self) -> tuple[Pinned, ...]:
-        return (self.adapter, self.base, self.index, self.encoder, self.turns)
+        return tuple(self.parts.values())
+
+    @property
+    def is_trained(self) -> bool:
+        return ADAPTER in self.parts
 
     def save(self, folder: Path) -> None:
         text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
@@ -59,15 +69,48 @@ class Release:
 
     @staticmethod
     def load(file: Path) -> Release:
+        """Raises ArtifactError for a file that is damaged, or that a later version of this program wrote."""
         try:
             raw = json.loads(file.read_text(encoding="utf-8"))
-            pinned = {name: Pinned(**raw[name]) for name in ("adapter", "base", "index", "encoder", "turns")}
-            return Release(**{**raw, **pinned, "host_labels": tuple(raw["host_labels"])})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if (written := int(raw.get("format", 1))) > FORMAT:
+                raise _too_new(file, written)
+            release = _format_1(raw) if written == 1 else _format_2(raw)
+            if missing := [name for name in NEEDED if name not in release.parts]:
+                raise ValueError(missing)
+            return release
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
                 zh=f"发布文件 {file} 已损坏；请运行 hcf refresh。",
                 en=f"The release {file} is damaged; run hcf refresh.",
             ) from error
+
+
+def _format_2(raw: Mapping[str, object]) -> Release:
+    values = dict(raw)
+    values["parts"] = {name: Pinned(**pinned) for name, pinned in raw["parts"].items()}  # type: ignore[attr-defined]
+    values["host_labels"] = tuple(raw["host_labels"])  # type: ignore[arg-type]
+    values["reranker"] = ModelSource(**raw["reranker"]) if raw["reranker"] else None  # type: ignore[arg-type]
+    return Release(**values)  # type: ignore[arg-type]
+
+
+def _format_1(raw: Mapping[str, object]) -> Release:
+    return Release(
+        parts={name: Pinned(**raw[name]) for name in (ADAPTER, BASE, INDEX, ENCODER, TURNS)},  # type: ignore[arg-type]
+        corpora={ADAPTER: str(raw["adapter_corpus"]), INDEX: str(raw["index_corpus"])},
+        persona=str(raw["persona"]),
+        host_labels=tuple(raw["host_labels"]),  # type: ignore[arg-type]
+        toy=bool(raw["toy"]),
+        serving={"chat.persona_prompt": str(raw["persona_prompt"])},
+        format=1,
+    )
+
+
+def _too_new(file: Path, written: int) -> ArtifactError:
+    return ArtifactError(
+        zh=f"发布文件 {file} 是更新版本的程序写的（格式 {written}，这个版本读到 {FORMAT}）；请更新程序，或运行 hcf refresh 重新发布。",
+        en=f"The release {file} was written by a later version of this program (format {written}, this one reads up to {FORMAT}); "
+        "update the program, or run hcf refresh to release anew.",
+    )
 
 
 def current_release(store: Store) -> Release:
@@ -81,114 +124,13 @@ def current_release(store: Store) -> Release:
     return Release.load(artifact.file(POINTER))
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A release that is still there."""
-
-    id: str
-    made: float  # seconds since 1970
-    serves: bool
-    release: Release
-
-
-def releases(store: Store) -> list[Listed]:
-    """The releases that can serve, the newest first. Unreadable ones are passed over."""
-    serving = store.readable(RELEASE)
-    found: list[Listed] = []
-    for version in release_versions(store):
-        try:
-            artifact = store.open(RELEASE, version)
-            release = Release.load(artifact.file(POINTER))
-        except (ArtifactError, NotReady):
-            continue
-        found.append(Listed(version, artifact.created, serving is not None and serving.version == version, release))
-    return found
-
-
-def release_versions(store: Store) -> list[str]:
-    """Every version of `release`, the newest first; those whose recipe was lost come last, by their time."""
-    made: dict[str, float] = {}
-    for version in store.versions(RELEASE):
-        with suppress(ArtifactError, NotReady):
-            made[version] = store.open(RELEASE, version).created
-    known = [followed.version for followed in store.followed(RELEASE)]
-    return list(dict.fromkeys([*known, *sorted(made, key=lambda version: -made[version])]))
-
-
-def serving_damage(store: Store) -> HcfError | None:
-    """What keeps the release that serves from it, if anything; every byte of what it pins is read."""
-    try:
-        if serving := store.current(RELEASE):
-            serving.verify()
-            for pinned in pinned_by(serving):
-                store.verify(unpin(store, pinned, verify=False), max_age_s=60)
-            _can_be_read(store, Release.load(serving.file(POINTER)))
-    except HcfError as error:
-        return error
-    return None
-
-
-def find_release(store: Store, beginning: str) -> Listed:
-    """The release whose id begins so. Raises NotReady where there is none, or more than one."""
-    found = [listed for listed in releases(store) if listed.id.startswith(beginning)]
-    if len(found) != 1:
-        many = bool(found)
-        raise NotReady(
-            zh=f"以 {beginning} 开头的发布{'不止一个' if many else '没有'}；hcf release list 列出现有的发布。",
-            en=f"There is {'more than one' if many else 'no'} release that begins with {beginning}; see hcf release list.",
-        )
-    return found[0]
-
-
-def roll_back(store: Store, beginning: str | None = None) -> Listed:
-    """Lets an earlier release serve (default: the one made before that which serves); all that it pins is verified first.
-
-    It serves until another release is published. The caller holds the home's lock. Raises ArtifactError where it could
-    not serve: damaged, or written by another version of this program.
-    """
-    listed = find_release(store, beginning) if beginning else _one_before(store)
-    for pinned in listed.release.pinned:
-        unpin(store, pinned)
-    _can_be_read(store, listed.release)
-    store.promote(RELEASE, listed.id)
-    return listed
-
-
-def _can_be_read(store: Store, release: Release) -> None:
-    from hcf_pipeline.rag.sidecar import Sidecar
-
-    Sidecar.load(unpin(store, release.index, verify=False).path)
-
-
-def _one_before(store: Store) -> Listed:
-    found = releases(store)
-    older = found[next((n for n, listed in enumerate(found) if listed.serves), -1) + 1 :]
-    if not older:
-        raise NotReady(
-            zh="没有更早的发布可以回退；hcf release list 列出现有的发布。",
-            en="There is no earlier release to go back to; see hcf release list.",
-        )
-    return older[0]
-
-
 def pinned_by(artifact: Artifact) -> tuple[Pinned, ...]:
     """What a release artifact pins."""
     return Release.load(artifact.file(POINTER)).pinned
 
 
-def moved_pins(store: Store, artifact: Artifact) -> list[str]:
-    """What a release pins that is gone, or was built again with other bytes (after damage); nothing is read for it."""
-    moved: list[str] = []
-    for pinned in pinned_by(artifact):
-        try:
-            unpin(store, pinned, verify=False)
-        except (ArtifactError, NotReady):
-            moved.append(pinned.asset)
-    return moved
-
-
 def pin(artifact: Artifact) -> Pinned:
-    return Pinned(artifact.asset, artifact.version, _checksum(artifact))
+    return Pinned(artifact.asset, artifact.version, checksum_of(artifact))
 
 
 def unpin(store: Store, pinned: Pinned, *, verify: bool = True) -> Artifact:
@@ -197,14 +139,19 @@ def unpin(store: Store, pinned: Pinned, *, verify: bool = True) -> Artifact:
     Raises NotReady when it is gone, ArtifactError when anything in it differs from what was released.
     """
     artifact = store.open(pinned.asset, pinned.version)
-    if _checksum(artifact) != pinned.checksum:
-        raise ArtifactError(
-            zh=f"{artifact.path} 与发布时不一致；请运行 hcf refresh 重新生成。",
-            en=f"{artifact.path} differs from what was released; run hcf refresh to build it again.",
-        )
+    require_pinned(artifact, pinned)
     if verify:
         artifact.verify()
     return artifact
+
+
+def require_pinned(artifact: Artifact, pinned: Pinned) -> None:
+    """Raises ArtifactError where the version was built again, with other bytes than were released."""
+    if checksum_of(artifact) != pinned.checksum:
+        raise ArtifactError(
+            zh=f"{artifact.path} 与发布时不一致；请运行 hcf refresh，由新的发布接替。",
+            en=f"{artifact.path} differs from what was released; run hcf refresh, which releases anew.",
+        )
 
 
 def made_from(store: Store, artifact: Artifact, path: Sequence[str]) -> Artifact:
@@ -214,5 +161,5 @@ def made_from(store: Store, artifact: Artifact, path: Sequence[str]) -> Artifact
     return artifact
 
 
-def _checksum(artifact: Artifact) -> str:
+def checksum_of(artifact: Artifact) -> str:
     return hash_of(dict(artifact.files))

@@ -15,8 +15,7 @@ import dagster as dg
 from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.publishing import Step
-from hcf_pipeline.files import hash_of
-from hcf_pipeline.models import BUILT_HERE, FOLDER, ModelSource
+from hcf_pipeline.models import BUILT_HERE, FOLDER, listing_of
 from hcf_pipeline.settings import EMBEDDED, BaseSettings, EncoderSettings, Settings
 from hcf_pipeline.sft.samples import transcript_dates
 from hcf_pipeline.sft.split import held_out_transcripts
@@ -36,15 +35,7 @@ def model_recipe(settings: Settings, section: Literal["base", "encoder"], *fitte
     if wanted.model == EMBEDDED:
         reads = [f"{section}.{name}" for name in ("model", "seed", *fitted_by)]
         return Recipe(2, settings.reads(*reads, "sft.held_out_share"))
-    own = settings.root / wanted.model
-    files = {f"files of {wanted.model}": _listing(own)} if own.is_dir() else {}
-    return Recipe(1, settings.reads(f"{section}.model", f"{section}.revision") | files)
-
-
-def _listing(folder: Path) -> str:
-    """Changes when a file of the user's model does."""
-    stats = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
-    return hash_of({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
+    return Recipe(2, settings.reads(f"{section}.model", f"{section}.revision") | listing_of(settings, wanted.model))
 
 
 def make_model(
@@ -71,11 +62,9 @@ def make_model(
 
 
 def _point_at_snapshot(settings: Settings, kind: Kind, wanted: BaseSettings | EncoderSettings, folder: Path) -> Built:
-    """Points at a snapshot of the Hub, or at a folder of the user's; the version is its commit or its files' hash."""
-    from hcf_pipeline.hub.snapshot import fetch_snapshot
+    """Points at a snapshot of the Hub, or at a folder of the user's; the version is the hash of its commit and its files."""
+    from hcf_pipeline.hub.snapshot import pinned_model
 
-    beside = settings.root / wanted.model  # a relative folder is meant from hcf.toml, wherever the daemon runs
-    model = str(beside.resolve()) if beside.is_dir() else wanted.model
-    snapshot = fetch_snapshot(model, wanted.revision, settings.sections.hub, kind)
-    ModelSource(snapshot.source, snapshot.model, snapshot.revision, str(snapshot.path)).save(folder)
-    return Built({"model": wanted.model, "revision": snapshot.revision}, snapshot.revision[:20])
+    source = pinned_model(settings, wanted.model, wanted.revision, kind)
+    source.save(folder)
+    return Built({"model": wanted.model, "revision": source.revision}, source.content)

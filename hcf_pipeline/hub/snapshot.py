@@ -10,7 +10,6 @@ broke off are kept; a broken connection is taken up again at its byte within one
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import logging
@@ -26,12 +25,11 @@ from hcf_pipeline.errors import HubError, SettingsError
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.hub.errors import disk_full, endpoint, explain, not_cached
 from hcf_pipeline.hub.token import Token, find_token
-from hcf_pipeline.settings import HubSettings
+from hcf_pipeline.models import UNWANTED, WANTED, ModelSource, file_digests, is_wanted, matches, model_files
+from hcf_pipeline.settings import HubSettings, Settings
 
 Kind = Literal["language model", "encoder", "reranker"]
 
-WANTED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
-UNWANTED = ["onnx/*", "openvino/*", "original/*", "consolidated*"]  # other formats of the same weights
 SETTING = {"language model": "[base] model", "encoder": "[encoder] model", "reranker": "[retrieval] reranker"}
 REVISION = {
     "language model": "[base] revision",
@@ -89,6 +87,21 @@ def fetch_snapshot(model: str, revision: str, hub: HubSettings, kind: Kind, cach
         raise explain(error, model=model, revision=revision, token=token, cache=cache) from None
 
 
+def pinned_model(settings: Settings, model: str, revision: str, kind: Kind) -> ModelSource:
+    """A model that a setting names, fetched where it is not here yet, pinned by its commit and by the hash of each file.
+
+    A relative folder is meant from hcf.toml, wherever the process runs. Raises what `fetch_snapshot` does, and HubError
+    where a file in the Hub's cache is no longer the one that was downloaded.
+    """
+    found = fetch_snapshot(str(settings.own_folder(model) or model), revision, settings.sections.hub, kind)
+    files = file_digests(found.path, settings.home)
+    for name, digest in files.items():
+        blob = (found.path / name).resolve()
+        if found.source == "hub" and blob.parent.name == "blobs" and len(blob.name) == 64 and blob.name != digest:
+            raise _altered(found.path / name, model)
+    return ModelSource(found.source, found.model, found.revision, str(found.path), files)
+
+
 def _local(model: str, folder: Path, kind: Kind) -> Snapshot:
     if not folder.is_dir():
         raise SettingsError(
@@ -97,8 +110,8 @@ def _local(model: str, folder: Path, kind: Kind) -> Snapshot:
             "correct the path, or name a model of the Hub (owner/name).",
         )
     _require_complete(folder, model, kind)
-    files = {name: path for name, path in _files(folder).items() if _is_wanted(name)}
-    return Snapshot(folder, model, hash_of({name: file_sha256(path) for name, path in files.items()}), "folder")
+    digests = {name: file_sha256(path) for name, path in model_files(folder).items()}
+    return Snapshot(folder, model, hash_of(digests), "folder")
 
 
 def _cached(model: str, revision: str, cache: Path, kind: Kind) -> Snapshot | None:
@@ -113,8 +126,8 @@ def _cached(model: str, revision: str, cache: Path, kind: Kind) -> Snapshot | No
                 revision=revision,
                 cache_dir=cache,
                 local_files_only=True,
-                allow_patterns=WANTED,
-                ignore_patterns=UNWANTED,
+                allow_patterns=list(WANTED),
+                ignore_patterns=list(UNWANTED),
             )
         )
         _require_complete(path, model, kind)
@@ -137,7 +150,7 @@ def _download(model: str, revision: str, token: Token | None, kind: Kind, cache:
     needed = sum(
         file.size or 0
         for file in listed
-        if _is_wanted(file.rfilename) and (file.lfs.sha256 if file.lfs else file.blob_id) not in here
+        if is_wanted(file.rfilename) and (file.lfs.sha256 if file.lfs else file.blob_id) not in here
     )
     if needed and needed > (free := _free(cache)):
         raise disk_full(cache, needed=needed, free=free)
@@ -147,8 +160,8 @@ def _download(model: str, revision: str, token: Token | None, kind: Kind, cache:
             revision=revision,
             cache_dir=cache,
             token=secret,
-            allow_patterns=WANTED,
-            ignore_patterns=UNWANTED,
+            allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
         )
     )
     _require_digests(path, here, model)
@@ -168,19 +181,25 @@ def _require_digests(path: Path, known: set[str], model: str) -> None:
             continue
         digest = {64: file_sha256, 40: _git_sha1}.get(len(blob.name))
         if digest and digest(blob) != blob.name:
-            file.unlink()
-            blob.unlink()
-            raise HubError(
-                zh=f"从 {endpoint()} 下载的 {model} 文件 {file.name} 校验和不符，已删除；请再运行一次，"
-                "若仍不符请换一个镜像（HF_ENDPOINT）。",
-                en=f"{file.name} of {model}, downloaded from {endpoint()}, does not have its checksum and was removed; "
-                "run this again, and if it comes back use another mirror (HF_ENDPOINT).",
-            )
+            raise _altered(file, model)
+
+
+def _altered(file: Path, model: str) -> HubError:
+    """Removes a file of the cache whose bytes are not those that it is stored under; the next call fetches it again."""
+    blob = file.resolve()
+    file.unlink()
+    blob.unlink()
+    return HubError(
+        zh=f"从 {endpoint()} 下载的 {model} 文件 {file.name} 校验和不符，已删除；请再运行一次，"
+        "若仍不符请换一个镜像（HF_ENDPOINT）。",
+        en=f"{file.name} of {model}, downloaded from {endpoint()}, does not have its checksum and was removed; "
+        "run this again, and if it comes back use another mirror (HF_ENDPOINT).",
+    )
 
 
 def _require_loadable(names: Iterable[str], model: str, kind: Kind) -> None:
     """Refuses, by its list of files alone, what could not be loaded without running foreign code."""
-    names = {name for name in names if not _matches(name, UNWANTED)}
+    names = {name for name in names if not matches(name, UNWANTED)}
     safe = {name.rpartition("/")[0] for name in names if name.endswith(".safetensors")}
     pickled = {name.rpartition("/")[0] for name in names if re.search(r"(^|/)pytorch_model[^/]*\.bin$", name)}
     missing = ("" not in safe if kind == "language model" else not safe) or (
@@ -209,7 +228,7 @@ def _require_complete(folder: Path, model: str, kind: Kind) -> None:
     files = _files(folder)
     _require_loadable(files, model, kind)
     for name, path in files.items():
-        if not _is_wanted(name):
+        if not is_wanted(name):
             continue
         try:
             if name.endswith(".safetensors.index.json"):
@@ -244,14 +263,6 @@ def _files(folder: Path) -> Mapping[str, Path]:
     """Files below a folder by their relative name, hidden ones left out."""
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name: path for name, path in found.items() if not re.search(r"(^|/)\.", name)}
-
-
-def _is_wanted(name: str) -> bool:
-    return _matches(name, WANTED) and not _matches(name, UNWANTED)
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _free(folder: Path) -> int:

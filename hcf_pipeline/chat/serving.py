@@ -1,0 +1,74 @@
+"""The settings that change an answer: a release pins them, and serves by them whatever hcf.toml says meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hcf_pipeline.errors import SettingsError
+from hcf_pipeline.settings import Section, Sections, Settings
+
+QUANTIZE = "base.quantize"  # pinned as what "auto" came to
+
+SERVING = (
+    "chat.persona_prompt",
+    "chat.max_new_tokens",
+    "chat.temperature",
+    "chat.top_p",
+    "chat.repetition_penalty",
+    "chat.history_turns",
+    "chat.context_chars",
+    "chat.seed",
+    "encoder.query_prompt",
+    "retrieval.top_k",
+    "retrieval.k1",
+    "retrieval.b",
+    "retrieval.dense_weight",
+    "retrieval.neighbour_share",
+    "retrieval.context_turns",
+    "retrieval.date_factor",
+    "retrieval.today",
+    "retrieval.reranker",
+    "retrieval.reranker_revision",
+    "retrieval.rerank_top",
+    "retrieval.one_per_transcript",
+    "retrieval.min_score",
+)
+
+
+def serving_settings(settings: Settings) -> dict[str, object]:
+    """Each setting that changes an answer, as plain JSON by its name."""
+    return settings.reads(*SERVING)
+
+
+def served_by(sections: Sections, pinned: Mapping[str, object]) -> Sections:
+    """The sections with what a release pins in place of its own; names that are no settings any more are passed over."""
+    by_section: dict[str, dict[str, object]] = {}
+    for name, value in pinned.items():
+        section, _, key = name.partition(".")
+        if key in getattr(type(sections).model_fields.get(section), "annotation", Section).model_fields:
+            by_section.setdefault(section, {})[key] = value
+    changed: dict[str, Section] = {}
+    for section, values in by_section.items():
+        own: Section = getattr(sections, section)
+        changed[section] = type(own).model_validate(own.model_dump(mode="json") | values)
+    return sections.model_copy(update=dict(changed))
+
+
+def unreleased(settings: Settings, pinned: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
+    """(name, released value, value of hcf.toml) of each setting that would change an answer once it is released."""
+    for name, value in serving_settings(settings).items():
+        if name in pinned and pinned[name] != value:
+            yield name, pinned[name], value
+
+
+def tried(settings: Settings, names: list[str]) -> dict[str, object]:
+    """The values of some settings that are tried without a release. Raises SettingsError for one that is built in."""
+    for name in names:
+        if name not in SERVING:
+            raise SettingsError(
+                zh=f"-s {name}：它改变的不是回答，而是要生成的东西；请写进 hcf.toml，再运行 hcf refresh。"
+                f"可以试的有：{'、'.join(SERVING)}。",
+                en=f"-s {name} changes what is built, not how it answers: set it in hcf.toml and run hcf refresh. "
+                f"What can be tried: {', '.join(SERVING)}.",
+            )
+    return settings.reads(*names)
