@@ -1,17 +1,21 @@
 """Quality gates: what must hold before an artifact may get into a release.
 
 Each gate stands three times: as a blocking asset check in Dagster, in the plan that the automation and `hcf refresh`
-follow, and inside `release`, which refuses. For a blocking check alone stops nothing in a later run.
+follow, and inside `release`, which refuses. For a blocking check alone stops nothing in a later run. What is compared
+with earlier is compared with the best of the releases that are kept: measured by the last one alone, a little could be lost
+with each release, for ever.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hcf_pipeline.chat.release import POINTER, RELEASE, Release, made_from
+from hcf_pipeline.chat.release import POINTER, RELEASE, TURNS, Release, made_from
+from hcf_pipeline.chat.releases import release_versions
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import GateFailed, HcfError, Lang
 from hcf_pipeline.rag.card import CARD, Scorecard
@@ -52,7 +56,7 @@ class Gate:
 def enough_transcripts(turns: Artifact, store: Store, settings: ReleaseSettings) -> Verdict:
     """A corpus that lost most of its transcripts is taken for an accident: a wrong folder, a failed pull."""
     now = TurnReport.load(turns.file(REPORT)).n_transcripts
-    before = _n_released(store) or now
+    before = max(_n_released(store, settings.keep), default=now)
     lost = max(0.0, 1 - now / before) if before else 0.0
     return Verdict(
         lost <= settings.max_lost,
@@ -101,24 +105,26 @@ def index_finds_itself(index: Artifact, store: Store, _: ReleaseSettings) -> Ver
 
 
 def recall_holds(card: Artifact, store: Store, settings: ReleaseSettings) -> Verdict:
-    """Retrieval finds about as much as that of the release that serves, by the same kinds of questions."""
-    now, before = _recalls(card), _released_recalls(store)
-    falls = {name: before[name] - recall for name, recall in now.items() if name in before}
-    worst = max(falls, key=falls.__getitem__, default="")
-    was = {name: f" ← {before[name]:.3f}" for name in falls}
-    shown = ", ".join(f"{name} {recall:.3f}{was.get(name, '')}" for name, recall in now.items())
+    """Retrieval finds about as much as that of each kept release did, of the questions that both were asked."""
+    now = Scorecard.load(card.file(CARD))
+    falls = [fall for before in _released_cards(store, settings.keep) for fall in _falls(before, now)]
+    worst = max(falls, key=lambda fall: fall.before - fall.now, default=None)
+    shown = ", ".join(f"{name} {recall:.3f}" for name, recall in _recalls(now).items())
+    zh = f"前 {RECALL_AT} 场里找到的比例：{shown or '没有题目'}"
+    en = f"recall@{RECALL_AT}: {shown or 'no questions'}"
+    if worst is not None:
+        zh += f"；{worst.name} 共同的 {worst.n} 题里 {worst.now:.3f}，保留的发布中最好的是 {worst.before:.3f}"
+        en += f"; of {worst.n} questions in common ({worst.name}) {worst.now:.3f}, the best of the kept releases {worst.before:.3f}"
     return Verdict(
-        not worst or falls[worst] <= settings.max_recall_fall,
+        worst is None or worst.before - worst.now <= settings.max_recall_fall,
+        Words(zh, en),
         Words(
-            f"前 {RECALL_AT} 场里找到的比例：{shown or '没有题目'}", f"recall@{RECALL_AT}: {shown or 'no questions'}"
-        ),
-        Words(
-            f"比正在服务的少得超过 [release] max_recall_fall = {settings.max_recall_fall}：请检查 [retrieval]、[chunks]、[encoder] "
+            f"少得超过 [release] max_recall_fall = {settings.max_recall_fall}：请检查 [retrieval]、[chunks]、[encoder] "
             "的设置，若是有意的请调大它",
-            f"that is more than [release] max_recall_fall = {settings.max_recall_fall} below what serves: look at [retrieval], "
-            "[chunks] and [encoder], or raise it if it is meant",
+            f"that is a fall of more than [release] max_recall_fall = {settings.max_recall_fall}: look at [retrieval], [chunks] "
+            "and [encoder], or raise it if it is meant",
         ),
-        {f"{name} recall@{RECALL_AT}": recall for name, recall in now.items()},
+        {f"{name} recall@{RECALL_AT}": recall for name, recall in _recalls(now).items()},
     )
 
 
@@ -144,8 +150,7 @@ GATES = (
     Gate(
         "recall_holds",
         "retrieval_scorecard",
-        "Retrieval finds no less than that of the release that serves, but for [release] max_recall_fall."
-        "\n\n检索没有变差。",
+        "Retrieval finds no less than that of the kept releases, but for [release] max_recall_fall.\n\n检索没有变差。",
         recall_holds,
     ),
 )
@@ -153,8 +158,8 @@ GATES = (
 
 def judge(gate: Gate, artifact: Artifact, store: Store, settings: Settings) -> Verdict:
     """The gate's verdict on one version; what cannot even be read does not pass."""
-    serving = store.readable(RELEASE)
-    key = (store.home, gate.name, artifact.version, settings.sections.release, serving and serving.version)
+    kept = tuple(release_versions(store)[: settings.sections.release.keep])
+    key = (store.home, gate.name, artifact.version, settings.sections.release, kept)
     if key not in _verdicts:
         try:
             _verdicts[key] = gate.judge(artifact, store, settings.sections.release)
@@ -178,38 +183,61 @@ def refuse(failed: Mapping[Gate, Verdict]) -> None:
             )
 
 
-def _n_released(store: Store) -> int | None:
-    """The transcripts of the release that serves; None where there is none, or where it is damaged."""
-    try:
-        serving = store.current(RELEASE)
-        if serving is None:
-            return None
-        turns = store.open("turn_table", Release.load(serving.file(POINTER)).turns.version)
-        return TurnReport.load(turns.file(REPORT)).n_transcripts
-    except HcfError:
-        return None
+def _kept(store: Store, keep: int) -> Iterator[Artifact]:
+    """The last `keep` releases that are there and can be read, the newest first."""
+    for version in release_versions(store)[:keep]:
+        with suppress(HcfError):
+            yield store.open(RELEASE, version)
 
 
-def _recalls(card: Artifact) -> dict[str, float]:
-    """Recall at RECALL_AT of the last stage, by set of questions; sets with few questions say little."""
-    sets = Scorecard.load(card.file(CARD)).sets
+def _n_released(store: Store, keep: int) -> Iterator[int]:
+    """The transcripts of each kept release whose turn table is there."""
+    for artifact in _kept(store, keep):
+        with suppress(HcfError):
+            turns = Release.load(artifact.file(POINTER)).parts[TURNS]
+            yield TurnReport.load(store.open(turns.asset, turns.version).file(REPORT)).n_transcripts
+
+
+def _released_cards(store: Store, keep: int) -> Iterator[Scorecard]:
+    """The scorecard of each kept release that has one: the last one, where it was measured more than once."""
+    followed = store.followed(RELEASE)
+    for artifact in _kept(store, keep):
+        last = next((one.recipe.inputs for one in followed if one.version == artifact.version), artifact.inputs)
+        with suppress(HcfError, KeyError):
+            yield Scorecard.load(store.open("retrieval_scorecard", last["retrieval_scorecard"]).file(CARD))
+
+
+class Fall(NamedTuple):
+    """Recall at RECALL_AT of the `n` questions of a set that two scorecards have in common."""
+
+    name: str
+    n: int
+    before: float
+    now: float
+
+
+def _falls(before: Scorecard, now: Scorecard) -> Iterator[Fall]:
+    """One for each set with enough questions in common; few say little. Older cards hold figures alone: these are compared."""
+    sets = {of_set.name: of_set for of_set in before.sets}
+    for of_set in now.sets:
+        other = sets.get(of_set.name)
+        if other is None:
+            continue
+        shared = of_set.ranks.keys() & other.ranks.keys()
+        if len(shared) >= FEW_QUESTIONS:
+            found = [sum(0 < one.ranks[key] <= RECALL_AT for key in shared) / len(shared) for one in (other, of_set)]
+            yield Fall(of_set.name, len(shared), *found)
+        elif not other.ranks and of_set.name in (old := _recalls(before)) and of_set.name in (new := _recalls(now)):
+            yield Fall(of_set.name, of_set.n_answerable, old[of_set.name], new[of_set.name])
+
+
+def _recalls(card: Scorecard) -> dict[str, float]:
+    """Recall at RECALL_AT of the last stage, by set of questions; sets with few questions are left out."""
     return {
         of_set.name: of_set.stages[-1].recall[str(RECALL_AT)]
-        for of_set in sets
+        for of_set in card.sets
         if of_set.stages and of_set.n_answerable >= FEW_QUESTIONS
     }
-
-
-def _released_recalls(store: Store) -> dict[str, float]:
-    """Those of the release that serves; none where there is none, where it has no scorecard, or where that is damaged."""
-    try:
-        serving = store.current(RELEASE)
-        followed = (one for one in store.followed(RELEASE) if serving and one.version == serving.version)
-        made = next(followed, None)  # the last time: the same release may have been measured anew
-        version = made.recipe.inputs.get("retrieval_scorecard") if made else None
-        return _recalls(store.open("retrieval_scorecard", version)) if version else {}
-    except HcfError:
-        return {}
 
 
 def _n_chunks(index: Artifact, store: Store) -> int:

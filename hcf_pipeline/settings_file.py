@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -30,10 +30,11 @@ def load_settings(
     profile: str | None = None,
     home: Path | None = None,
     environ: Mapping[str, str] = os.environ,
+    tried: Sequence[str] = (),
 ) -> Settings:
     """The settings of `config` (default: `HCF_CONFIG`, then hcf.toml in the working folder).
 
-    Raises SettingsError with file, line and key, or the name of the environment variable.
+    `tried` ("section.key=value" each) go before all others. Raises SettingsError with file, line and key, or the name of the environment variable.
     """
     file = Path(config or environ.get("HCF_CONFIG") or CONFIG_NAME).absolute()
     text = _read(file)
@@ -63,6 +64,7 @@ def load_settings(
         own = _table(file, own_profiles[name], f"profiles.{name}")
         _overlay(merged, origins, own, file, text, f"profiles.{name}.")
     _overlay_environment(merged, origins, environ)
+    _overlay_tried(merged, origins, tried)
     merged["profile"] = name
     try:
         sections = Sections.model_validate_json(json.dumps(merged, default=str), strict=True)
@@ -145,6 +147,20 @@ def _overlay_environment(
         origins[(section,)] = origins[(section, key)] = variable
         before = merged.get(section)
         merged[section] = {**(before if isinstance(before, dict) else {}), key: _from_text(section, key, raw)}
+
+
+def _overlay_tried(merged: dict[str, object], origins: dict[tuple[str, ...], str], tried: Sequence[str]) -> None:
+    for given in tried:
+        name, equals, raw = given.partition("=")
+        section, _, key = name.strip().partition(".")
+        if not (equals and section and key):
+            raise SettingsError(
+                zh=f"-s {given}：应写成 section.key=value，例如 -s retrieval.top_k=3。",
+                en=f"-s {given}: write section.key=value, such as -s retrieval.top_k=3.",
+            )
+        origins[(section,)] = origins[(section, key)] = f"-s {given}"
+        before = merged.get(section)
+        merged[section] = {**(before if isinstance(before, dict) else {}), key: _from_text(section, key, raw.strip())}
 
 
 def _from_text(section: str, key: str, raw: str) -> object:

@@ -153,11 +153,15 @@ def ask(
     question: Annotated[str, typer.Argument(help=_t("问题", "the question"))],
     since: Day = None,
     until: LastDay = None,
+    tried: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--set", help=_t("试一个设置而不发布：section.key=value", "tries a setting without a release")),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     from hcf_pipeline.cli.ask import run_ask
 
-    run_ask(ctx.obj, question, _span(since, until), as_json=as_json)
+    run_ask(ctx.obj, question, _span(since, until), tried or [], as_json=as_json)
 
 
 @app.command(help=_t("聊天；停止 / exit / 退出 结束", "Chat; 停止 / exit / 退出 ends it"))
@@ -168,10 +172,19 @@ def chat(ctx: typer.Context, since: Day = None, until: LastDay = None) -> None:
 
 
 @app.command(help=_t("体检：磁盘、内存、显卡、令牌、文稿", "Preflight: disk, memory, GPU, token, corpus"))
-def check(ctx: typer.Context, as_json: Json = False) -> None:
+def check(
+    ctx: typer.Context,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help=_t("还逐字节校验所有产物和模型", "reads every byte of artifacts and models as well")
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     from hcf_pipeline.cli.check import run_check
 
-    run_check(ctx.obj, as_json=as_json)
+    run_check(ctx.obj, deep=deep, as_json=as_json)
 
 
 @app.command(help=_t("保存 Hugging Face 令牌", "Save a Hugging Face token"))
@@ -232,10 +245,31 @@ def release_show(ctx: typer.Context, release: Beginning = None, as_json: Json = 
 @release_app.command(
     "rollback", help=_t("让以前的发布重新服务（默认上一个）", "Let an earlier release serve (default: the one before)")
 )
-def release_rollback(ctx: typer.Context, release: Beginning = None) -> None:
+def release_rollback(
+    ctx: typer.Context,
+    release: Beginning = None,
+    hold: Annotated[
+        str | None,
+        typer.Option(
+            help=_t(
+                "新的发布不再用被退下的：adapter | index | all | nothing（默认：两者不同的部分）",
+                "what new releases shall not take again: adapter | index | all | nothing (default: what differs)",
+            )
+        ),
+    ] = None,
+) -> None:
     from hcf_pipeline.cli.release import run_rollback
 
-    run_rollback(ctx.obj, release)
+    if hold is not None and hold not in ("adapter", "index", "all", "nothing"):
+        raise typer.BadParameter("adapter | index | all | nothing", param_hint="--hold")
+    run_rollback(ctx.obj, release, hold)
+
+
+@release_app.command("lift", help=_t("解除回退时扣住的，最新的可以再发布", "Ends the hold of a rollback"))
+def release_lift(ctx: typer.Context) -> None:
+    from hcf_pipeline.cli.release import run_lift
+
+    run_lift(ctx.obj)
 
 
 @corpus_app.command(help=_t("把 Git 文稿库克隆或更新到 data/", "Clone or update a Git corpus into data/"))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hcf_pipeline.cli.answers import show_answer
 from hcf_pipeline.cli.console import Invocation, only_json, print_json
+from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
 from hcf_pipeline.rag.dates import Span
 
 
-def run_ask(call: Invocation, question: str, span: Span, *, as_json: bool) -> None:
+def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *, as_json: bool) -> None:
+    """`tried`: "section.key=value" each, settings that this one answer is given by in place of the release's."""
     from hcf_pipeline.chat.engine import engine_for
 
     if not question.strip():
         raise UserError(zh="问题是空的；请写上要问的话。", en="The question is empty; write what you want to ask.")
     settings = call.settings()
+    values = call.tried(tried)
+    note_unreleased(call, settings, values)
     with only_json():
-        engine = engine_for(settings)
+        engine = engine_for(settings, values)
         answer = engine.answer(question, span=span)
     if as_json:
         print_json(answer.as_json())

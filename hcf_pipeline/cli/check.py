@@ -34,10 +34,13 @@ class Finding:
     text: str
 
 
-def run_check(call: Invocation, *, as_json: bool) -> None:
+def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
+    from hcf_pipeline.cli.deep import deep_findings
+
     settings = call.settings()
+    looks = [_corpus, _disk, _memory, _gpu, _token, *([deep_findings] if deep else [])]
     with only_json():
-        findings = [finding for look in (_corpus, _disk, _memory, _gpu, _token) for finding in look(settings, call)]
+        findings = [finding for look in looks for finding in look(settings, call)]
     if as_json:
         print_json({"findings": [asdict(f) for f in findings], "ok": all(f.verdict != "bad" for f in findings)})
     else:

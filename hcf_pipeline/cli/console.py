@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,16 @@ class Invocation:
         from hcf_pipeline.settings_file import load_settings
 
         return load_settings(self.config, profile=self.profile, home=self.home)
+
+    def tried(self, given: Sequence[str]) -> dict[str, object]:
+        """"section.key=value", each, as the validated values of settings by name. Raises SettingsError."""
+        from hcf_pipeline.chat.serving import tried
+        from hcf_pipeline.settings_file import load_settings
+
+        if not given:
+            return {}
+        settings = load_settings(self.config, profile=self.profile, home=self.home, tried=given)
+        return tried(settings, [one.partition("=")[0].strip() for one in given])
 
     def say(self, zh: str, en: str) -> str:
         return zh if self.lang == "zh" else en

@@ -1,30 +1,42 @@
-"""`hcf release`: which releases there are, what one is made of, and the way back to an earlier one."""
+"""`hcf release`: which releases there are, what one is made of, the way back to an earlier one, and what is held."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from rich.table import Table
 
-from hcf_pipeline.chat.release import Listed, current_release, find_release, releases, roll_back
+from hcf_pipeline.chat.hold import Held, Hold, hold_on, lift
+from hcf_pipeline.chat.release import ADAPTER, INDEX, current_release
+from hcf_pipeline.chat.releases import Listed, find_release, releases, roll_back
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.store import Store
 
 
 def run_list(call: Invocation, *, as_json: bool) -> None:
-    found = releases(Store(call.settings().home))
+    store = Store(call.settings().home)
+    found, held = releases(store), hold_on(store)
     if as_json:
-        print_json({"releases": [_summary(listed) for listed in found]})
+        print_json({"releases": [_summary(listed) for listed in found], "hold": hold_as_json(held)})
         return
     table = Table(box=None, pad_edge=False)
     for heading in (("发布", "release"), ("生成时间", "made"), ("适配器", "adapter"), ("索引", "index"), ("", "")):
         table.add_column(call.say(*heading))
     for listed in found:
-        serves = call.say("← 正在服务", "← serves") if listed.serves else ""
-        release = listed.release
-        table.add_row(listed.id, _time(listed), release.adapter.version[:8], release.index.version[:8], serves)
+        versions = [listed.release.parts[part].version[:8] if part in listed.release.parts else "-" for part in (ADAPTER, INDEX)]
+        table.add_row(listed.id, _time(listed.made), *versions, _note(call, listed))
     out.print(table)
+    if held:
+        out.print(hold_words(call, held), markup=False)
+
+
+def _note(call: Invocation, listed: Listed) -> str:
+    if listed.lost:
+        names = " ".join(listed.lost)
+        return call.say(f"不能再服务：{names} 已损坏或不在", f"cannot serve again: {names} damaged or gone")
+    return call.say("← 正在服务", "← serves") if listed.serves else ""
 
 
 def run_show(call: Invocation, beginning: str | None, *, as_json: bool) -> None:
@@ -35,31 +47,87 @@ def run_show(call: Invocation, beginning: str | None, *, as_json: bool) -> None:
         print_json(document)
         return
     for name, value in document.items():
-        shown = f"{value['asset']} {value['version']}" if isinstance(value, dict) else str(value)
-        out.print(f"{name:15} {shown}", markup=False)
+        for key, shown in _lines(name, value):
+            out.print(f"{key:28} {shown}", markup=False)
 
 
-def run_rollback(call: Invocation, beginning: str | None) -> None:
+def _lines(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """A part as its asset and version, a setting by its name, anything else as it is."""
+    if name == "parts" and isinstance(value, dict):
+        yield from ((part, f"{pinned['asset']} {pinned['version']}") for part, pinned in value.items())
+    elif name in ("serving", "corpora") and isinstance(value, dict):
+        yield from ((key if name == "serving" else f"{name} {key}", str(one)) for key, one in value.items())
+    else:
+        yield name, str(value)
+
+
+def run_rollback(call: Invocation, beginning: str | None, what: Held | None) -> None:
     from hcf_pipeline.defs.rollback import record_rollback
 
     settings = call.settings()
     store = Store(settings.home)
     with store.lock():
         before = current_release(store).id
-        listed = roll_back(store, beginning)
+        listed = roll_back(store, beginning, what)
+        held = hold_on(store)
         with only_json():
-            record_rollback(settings, before, listed.id)
+            record_rollback(settings, before, listed.id, held)
+    out.print(call.say(f"现在由 {listed.id} 服务（此前是 {before}）。", f"{listed.id} serves now (before: {before})."))
+    if held:
+        out.print(hold_words(call, held), markup=False)
+    else:
+        out.print(call.say("下一个新发布会接替它。", "The next new release takes over."))
+
+
+def run_lift(call: Invocation) -> None:
+    from hcf_pipeline.defs.rollback import record_lift
+
+    settings = call.settings()
+    store = Store(settings.home)
+    with store.lock():
+        held = lift(store)
+        with only_json():
+            record_lift(settings)
+    if held is None:
+        out.print(call.say("没有什么被扣住。", "Nothing was held."))
+        return
     out.print(
         call.say(
-            f"现在由 {listed.id} 服务（此前是 {before}）；下一个新发布会接替它。",
-            f"{listed.id} serves now (before: {before}); the next new release will take over.",
-        )
+            f"不再扣住 {held.names}；下一次 hcf refresh（或自动更新）会发布最新的。",
+            f"{held.names} is no longer held; the next hcf refresh (or the automation) releases what is newest.",
+        ),
+        markup=False,
     )
 
 
+def hold_words(call: Invocation, held: Hold) -> str:
+    """What is held, since when, and how it ends."""
+    if not held.since:
+        return call.say(
+            "扣住的记录读不出来，所以不发布任何新的；确认后运行 hcf release lift。",
+            "The record of what is held cannot be read, so nothing new is released; look, then run hcf release lift.",
+        )
+    what = call.say("不发布任何新的", "nothing new is released") if held.everything else call.say(
+        f"新的发布仍用 {_versions(held)}", f"new releases keep {_versions(held)}"
+    )
+    since = _time(held.since)
+    return call.say(
+        f"扣住：{since} 起{what}（退下的是 {held.rejected[:8]}）；hcf release lift 解除。",
+        f"Held since {since}: {what} (rolled back: {held.rejected[:8]}); hcf release lift ends it.",
+    )
+
+
+def _versions(held: Hold) -> str:
+    return " ".join(f"{asset} {version[:8] or '-'}" for asset, version in sorted(held.versions.items()))
+
+
+def hold_as_json(held: Hold | None) -> dict[str, object] | None:
+    return {"versions": dict(held.versions), "rejected": held.rejected, "since": _time(held.since)} if held else None
+
+
 def _summary(listed: Listed) -> dict[str, object]:
-    return {"release": listed.id, "made": _time(listed), "serves": listed.serves}
+    return {"release": listed.id, "made": _time(listed.made), "serves": listed.serves, "lost": list(listed.lost)}
 
 
-def _time(listed: Listed) -> str:
-    return datetime.datetime.fromtimestamp(listed.made).strftime("%Y-%m-%d %H:%M:%S")
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
