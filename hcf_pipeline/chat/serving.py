@@ -45,12 +45,13 @@ def served_by(sections: Sections, pinned: Mapping[str, object]) -> Sections:
     by_section: dict[str, dict[str, object]] = {}
     for name, value in pinned.items():
         section, _, key = name.partition(".")
-        if key in getattr(type(sections).model_fields.get(section), "annotation", Section).model_fields:
+        own = getattr(sections, section, None)
+        if isinstance(own, Section) and key in type(own).model_fields:
             by_section.setdefault(section, {})[key] = value
     changed: dict[str, Section] = {}
     for section, values in by_section.items():
-        own: Section = getattr(sections, section)
-        changed[section] = type(own).model_validate(own.model_dump(mode="json") | values)
+        before: Section = getattr(sections, section)
+        changed[section] = type(before).model_validate(before.model_dump(mode="json") | values)
     return sections.model_copy(update=dict(changed))
 
 
