@@ -5,23 +5,21 @@
 
 from __future__ import annotations
 
-from typing import Final, NewType
+from typing import Final
 
-AssetName = NewType("AssetName", str)
-
-RAW_TRANSCRIPTS: Final = AssetName("raw_transcripts")
-TURN_TABLE: Final = AssetName("turn_table")
-PARSED_PAIRS: Final = AssetName("parsed_pairs")
-SFT_DATASET: Final = AssetName("sft_dataset")
-BASE_MODEL: Final = AssetName("base_model")
-LORA_ADAPTER: Final = AssetName("lora_adapter")
-CHUNK_TABLE: Final = AssetName("chunk_table")
-ENCODER_MODEL: Final = AssetName("encoder_model")
-CHUNK_EMBEDDINGS: Final = AssetName("chunk_embeddings")
-FAISS_INDEX: Final = AssetName("faiss_index")
-RETRIEVAL_SCORECARD: Final = AssetName("retrieval_scorecard")
-RELEASE: Final = AssetName("release")
-SAMPLE_ANSWERS: Final = AssetName("sample_answers")
+RAW_TRANSCRIPTS: Final = "raw_transcripts"
+TURN_TABLE: Final = "turn_table"
+PARSED_PAIRS: Final = "parsed_pairs"
+SFT_DATASET: Final = "sft_dataset"
+BASE_MODEL: Final = "base_model"
+LORA_ADAPTER: Final = "lora_adapter"
+CHUNK_TABLE: Final = "chunk_table"
+ENCODER_MODEL: Final = "encoder_model"
+CHUNK_EMBEDDINGS: Final = "chunk_embeddings"
+FAISS_INDEX: Final = "faiss_index"
+RETRIEVAL_SCORECARD: Final = "retrieval_scorecard"
+RELEASE: Final = "release"
+SAMPLE_ANSWERS: Final = "sample_answers"
 
 SOURCES: Final = (RAW_TRANSCRIPTS,)  # observed, never made
 MADE: Final = (

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hcf_pipeline.chat.release import POINTER, RELEASE, Release, made_from
+from hcf_pipeline.asset_names import CHUNK_TABLE, FAISS_INDEX, LORA_ADAPTER, RELEASE, RETRIEVAL_SCORECARD, TURN_TABLE
+from hcf_pipeline.chat.release import POINTER, Release, made_from
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import GateFailed, HcfError, Lang
 from hcf_pipeline.rag.card import CARD, Scorecard
@@ -125,25 +126,25 @@ def recall_holds(card: Artifact, store: Store, settings: ReleaseSettings) -> Ver
 GATES = (
     Gate(
         "enough_transcripts",
-        "turn_table",
+        TURN_TABLE,
         "Not many more transcripts are gone than [release] max_lost allows.\n\n文稿没有大量丢失。",
         enough_transcripts,
     ),
     Gate(
         "adapter_learnt",
-        "lora_adapter",
+        LORA_ADAPTER,
         "The losses are numbers, and the adapter is not worse than its base.\n\n适配器没有把基座练坏。",
         adapter_learnt,
     ),
     Gate(
         "index_finds_itself",
-        "faiss_index",
+        FAISS_INDEX,
         "The index is whole, and chunks are found by their own vectors.\n\n索引完整，抽查的文段找得到自己。",
         index_finds_itself,
     ),
     Gate(
         "recall_holds",
-        "retrieval_scorecard",
+        RETRIEVAL_SCORECARD,
         "Retrieval finds no less than that of the release that serves, but for [release] max_recall_fall."
         "\n\n检索没有变差。",
         recall_holds,
@@ -184,7 +185,7 @@ def _n_released(store: Store) -> int | None:
         serving = store.current(RELEASE)
         if serving is None:
             return None
-        turns = store.open("turn_table", Release.load(serving.file(POINTER)).turns.version)
+        turns = store.open(TURN_TABLE, Release.load(serving.file(POINTER)).turns.version)
         return TurnReport.load(turns.file(REPORT)).n_transcripts
     except HcfError:
         return None
@@ -206,11 +207,11 @@ def _released_recalls(store: Store) -> dict[str, float]:
         serving = store.current(RELEASE)
         followed = (one for one in store.followed(RELEASE) if serving and one.version == serving.version)
         made = next(followed, None)  # the last time: the same release may have been measured anew
-        version = made.recipe.inputs.get("retrieval_scorecard") if made else None
-        return _recalls(store.open("retrieval_scorecard", version)) if version else {}
+        version = made.recipe.inputs.get(RETRIEVAL_SCORECARD) if made else None
+        return _recalls(store.open(RETRIEVAL_SCORECARD, version)) if version else {}
     except HcfError:
         return {}
 
 
 def _n_chunks(index: Artifact, store: Store) -> int:
-    return int(str(made_from(store, index, ["chunk_table"]).metadata["rows"]))
+    return int(str(made_from(store, index, [CHUNK_TABLE]).metadata["rows"]))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import AssetName
-
 
 def key_of(name: str) -> dg.AssetKey:
     return dg.AssetKey(name)
 
 
-def name_of(key: dg.AssetKey) -> AssetName:
-    return AssetName(key.to_user_string())
+def name_of(key: dg.AssetKey) -> str:
+    return key.to_user_string()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from hcf_pipeline.chat.release import RELEASE
+from hcf_pipeline.asset_names import RELEASE
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.settings import Settings
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hcf_pipeline.defs.assets.retrieval import VECTOR_CACHE
 from hcf_pipeline.defs.publishing import store_of
-from hcf_pipeline.defs.rag.assets import VECTOR_CACHE
 from hcf_pipeline.gc import Garbage, clear, garbage
 from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.settings import Settings

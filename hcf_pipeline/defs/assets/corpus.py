@@ -1,11 +1,12 @@
-"""From the corpus folder to turns and pairs."""
+"""From transcripts to turns and pairs."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
 
+from hcf_pipeline.asset_names import RAW_TRANSCRIPTS, TURN_TABLE
 from hcf_pipeline.corpus.manifest import MANIFEST, Manifest
 from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import (
@@ -19,132 +20,92 @@ from hcf_pipeline.corpus.tables import (
     write_turn_table,
 )
 from hcf_pipeline.corpus.transcript import Grammar
-from hcf_pipeline.defs.corpus.look import RAW, look_at_corpus, pull_corpus
-from hcf_pipeline.defs.publishing import OWNERS, Step, columns, dagster_metadata, described, latest_version, store_of
+from hcf_pipeline.defs.corpus.look import look_again
+from hcf_pipeline.defs.publishing import OWNERS, Step, columns, latest_version
 from hcf_pipeline.defs.samples import N_SAMPLES, cell, table
 from hcf_pipeline.errors import CorpusMoved
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe
+from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 
 LOOKS = 3  # at a corpus that moves while it is read
 
 
-def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    store = store_of(settings)
-    corpus = settings.sections.corpus
-    look_by = Recipe(1, settings.reads("corpus.include", "corpus.exclude"))
-    reads = ("host_labels", "guest_labels", "date_pattern", "interrupted_pattern", "noise", "max_file_mb")
-    turns_by = Recipe(2, settings.reads(*(f"corpus.{name}" for name in reads)))
-    pairs_by = Recipe(2)
+@dg.asset(
+    deps=[RAW_TRANSCRIPTS],
+    description="One row for each turn of each broadcast: who spoke, and what. Files that cannot be read are "
+    "listed beside it with the reason.\n\n每行一次发言；读不了的文件另列原因。",
+    group_name="corpus",
+    kinds={"parquet"},
+    owners=OWNERS,
+    metadata=columns(
+        TURN_SCHEMA,
+        transcript="path in the corpus folder",
+        date="from the file name; null where it is incomplete",
+        turn="from 1, in file order",
+        side="host or guest",
+        label="the speaker's label as it stands in the file",
+        flags="noise_removed, cut_off",
+    ),
+)
+def turn_table(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
+) -> dg.MaterializeResult[None]:
+    step = Step(context, store)
+    if latest_version(context.instance, RAW_TRANSCRIPTS) is None:  # a first click on "Materialize all" works too
+        look_again(settings, context.instance)
+    before = step.previous()
 
-    @dg.multi_observable_source_asset(  # type: ignore[untyped-decorator]
-        name="look_at_the_corpus",
-        specs=[
-            dg.AssetSpec(
-                RAW,
-                description="The transcripts as they lie in the corpus folder: path, size and hash of every file. "
-                "Nothing is copied; its version is one hash over all.\n\n语料目录里的文稿清单：路径、大小、哈希。",
-                group_name="corpus",
-                kinds={"markdown"},
-                owners=OWNERS,
-                code_version=look_by.code_version,
-                metadata=described(look_by),
-            )
-        ],
-    )
-    def raw_transcripts(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
-        pull_corpus(settings, context.log)
-        seen = look_at_corpus(settings, context.instance)
-        metadata = dagster_metadata(seen.metadata)
-        yield dg.ObserveResult(asset_key=RAW, data_version=dg.DataVersion(seen.root), metadata=metadata)
+    def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        manifest = Manifest.load(inputs[RAW_TRANSCRIPTS].file(MANIFEST)).at(settings.corpus_path)
+        progress = step.progress("transcripts parsed")
+        previous = before.path if before else None
+        version, report = write_turn_table(manifest, Grammar(settings.sections.corpus), folder, progress, previous)
+        step.notes["transcripts_parsed"] = n_made(folder / TURNS, previous and previous / TURNS)
+        return Built(_turn_metadata(report), version)
 
-    @dg.asset(
-        deps=[RAW],
-        description="One row for each turn of each broadcast: who spoke, and what. Files that cannot be read are "
-        "listed beside it with the reason.\n\n每行一次发言；读不了的文件另列原因。",
-        group_name="corpus",
-        kinds={"parquet"},
-        owners=OWNERS,
-        code_version=turns_by.code_version,
-        metadata=described(
-            turns_by,
-            columns(
-                TURN_SCHEMA,
-                transcript="path in the corpus folder",
-                date="from the file name; null where it is incomplete",
-                turn="from 1, in file order",
-                side="host or guest",
-                label="the speaker's label as it stands in the file",
-                flags="noise_removed, cut_off",
-            ),
-        ),
-    )
-    def turn_table(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        step = Step(context, store)
-        if latest_version(context.instance, RAW) is None:  # a first click on "Materialize all" works too
-            look_again(context)
-        before = step.previous()
-
-        def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-            manifest = Manifest.load(inputs[RAW].file(MANIFEST)).at(settings.corpus_path)
-            progress = step.progress("transcripts parsed")
-            previous = before.path if before else None
-            version, report = write_turn_table(manifest, Grammar(corpus), folder, progress, previous)
-            step.notes["transcripts_parsed"] = n_made(folder / TURNS, previous and previous / TURNS)
-            return Built(_turn_metadata(report), version)
-
-        try:
-            return step.publish(build)
-        except CorpusMoved as error:
-            if context.retry_number == LOOKS:
-                raise
-            context.log.warning(f"{error.en} Looking again.")
-            look_again(context)  # a run keeps to one snapshot: this one is no longer to be had
-            raise dg.RetryRequested(LOOKS, seconds_to_wait=1) from error
-
-    def look_again(context: dg.AssetExecutionContext) -> None:
-        if (seen := look_at_corpus(settings, context.instance)).is_news:
-            context.instance.report_runless_asset_event(seen.observation)
-
-    @dg.asset(
-        deps=[turn_table],
-        description="One row for each question of a guest with the host's answer, never across broadcasts."
-        "\n\n每行一问一答，不跨场次。",
-        group_name="corpus",
-        kinds={"parquet"},
-        owners=OWNERS,
-        code_version=pairs_by.code_version,
-        metadata=described(
-            pairs_by,
-            columns(
-                PAIR_SCHEMA,
-                pair="from 1, in file order",
-                guest_text="the guest's turns before the answer, joined",
-                host_text="the host's turns that follow, joined",
-                first_turn="number of the first turn of the pair",
-                last_turn="number of the last turn of the pair",
-            ),
-        ),
-    )
-    def parsed_pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        step = Step(context, store)
-        before = step.previous()
-
-        def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-            turns = inputs["turn_table"].path / TURNS
-            previous = before.path if before else None
-            version, n_pairs, personas = write_pair_table(turns, folder, previous)
-            step.notes["transcripts_paired"] = n_made(folder / PAIRS, previous and previous / PAIRS)
-            metadata: Metadata = {
-                "rows": n_pairs,
-                "persona": next(iter(personas), ""),
-                "samples": _pair_samples(folder / PAIRS),
-            }
-            return Built(metadata, version)
-
+    try:
         return step.publish(build)
+    except CorpusMoved as error:
+        if context.retry_number == LOOKS:
+            raise
+        context.log.warning(f"{error.en} Looking again.")
+        look_again(settings, context.instance)  # a run keeps to one snapshot: this one is no longer to be had
+        raise dg.RetryRequested(LOOKS, seconds_to_wait=1) from error
 
-    return [raw_transcripts, turn_table, parsed_pairs]
+
+@dg.asset(
+    deps=[TURN_TABLE],
+    description="One row for each question of a guest with the host's answer, never across broadcasts."
+    "\n\n每行一问一答，不跨场次。",
+    group_name="corpus",
+    kinds={"parquet"},
+    owners=OWNERS,
+    metadata=columns(
+        PAIR_SCHEMA,
+        pair="from 1, in file order",
+        guest_text="the guest's turns before the answer, joined",
+        host_text="the host's turns that follow, joined",
+        first_turn="number of the first turn of the pair",
+        last_turn="number of the last turn of the pair",
+    ),
+)
+def parsed_pairs(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult[None]:
+    step = Step(context, store)
+    before = step.previous()
+
+    def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        turns = inputs[TURN_TABLE].path / TURNS
+        previous = before.path if before else None
+        version, n_pairs, personas = write_pair_table(turns, folder, previous)
+        step.notes["transcripts_paired"] = n_made(folder / PAIRS, previous and previous / PAIRS)
+        metadata: Metadata = {
+            "rows": n_pairs,
+            "persona": next(iter(personas), ""),
+            "samples": _pair_samples(folder / PAIRS),
+        }
+        return Built(metadata, version)
+
+    return step.publish(build)
 
 
 def _turn_metadata(report: TurnReport) -> Metadata:
