@@ -17,12 +17,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from hcf_pipeline.asset_names import CHUNK_EMBEDDINGS, CHUNK_TABLE, FAISS_INDEX, TURN_TABLE
 from hcf_pipeline.defs.corpus.look import observe_corpus
 from hcf_pipeline.defs.refresh import refresh
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.settings_file import load_settings
 
-CHUNK_SIDE = ("turn_table", "chunk_table", "chunk_embeddings", "faiss_index")
+CHUNK_SIDE = (TURN_TABLE, CHUNK_TABLE, CHUNK_EMBEDDINGS, FAISS_INDEX)
 
 
 class Watch:

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hcf_pipeline.chat.release import POINTER, RELEASE, TURNS, Release, made_from
+from hcf_pipeline.asset_names import CHUNK_TABLE, FAISS_INDEX, LORA_ADAPTER, RELEASE, RETRIEVAL_SCORECARD, TURN_TABLE
+from hcf_pipeline.chat.release import POINTER, TURNS, Release, made_from
 from hcf_pipeline.chat.releases import release_versions
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import GateFailed, HcfError, Lang
@@ -131,25 +132,25 @@ def recall_holds(card: Artifact, store: Store, settings: ReleaseSettings) -> Ver
 GATES = (
     Gate(
         "enough_transcripts",
-        "turn_table",
+        TURN_TABLE,
         "Not many more transcripts are gone than [release] max_lost allows.\n\n文稿没有大量丢失。",
         enough_transcripts,
     ),
     Gate(
         "adapter_learnt",
-        "lora_adapter",
+        LORA_ADAPTER,
         "The losses are numbers, and the adapter is not worse than its base.\n\n适配器没有把基座练坏。",
         adapter_learnt,
     ),
     Gate(
         "index_finds_itself",
-        "faiss_index",
+        FAISS_INDEX,
         "The index is whole, and chunks are found by their own vectors.\n\n索引完整，抽查的文段找得到自己。",
         index_finds_itself,
     ),
     Gate(
         "recall_holds",
-        "retrieval_scorecard",
+        RETRIEVAL_SCORECARD,
         "Retrieval finds no less than that of the kept releases, but for [release] max_recall_fall.\n\n检索没有变差。",
         recall_holds,
     ),
@@ -204,7 +205,7 @@ def _released_cards(store: Store, keep: int) -> Iterator[Scorecard]:
     for artifact in _kept(store, keep):
         last = next((one.recipe.inputs for one in followed if one.version == artifact.version), artifact.inputs)
         with suppress(HcfError, KeyError):
-            yield Scorecard.load(store.open("retrieval_scorecard", last["retrieval_scorecard"]).file(CARD))
+            yield Scorecard.load(store.open(RETRIEVAL_SCORECARD, last[RETRIEVAL_SCORECARD]).file(CARD))
 
 
 class Fall(NamedTuple):
@@ -241,4 +242,4 @@ def _recalls(card: Scorecard) -> dict[str, float]:
 
 
 def _n_chunks(index: Artifact, store: Store) -> int:
-    return int(str(made_from(store, index, ["chunk_table"]).metadata["rows"]))
+    return int(str(made_from(store, index, [CHUNK_TABLE]).metadata["rows"]))

@@ -336,6 +336,11 @@ class Settings:
         folder = self.root / Path(model).expanduser()
         return folder.resolve() if folder.is_dir() else None
 
+    @property
+    def question_files(self) -> dict[Path, Path]:
+        """The files of questions as they are given, and where they lie."""
+        return {given: self.root / given for given in self.sections.retrieval.questions}
+
     def reads(self, *names: str) -> dict[str, object]:
         """The values of some settings, "chunks.max_chars", or of a whole section, "chunks", as plain JSON by name."""
         found: dict[str, object] = {}

@@ -21,23 +21,6 @@ SAMPLE = ROOT / "data" / "sample"
 REFRESHED = "refreshed.json"  # in the finished project: what `hcf refresh --json` said
 
 # What a first refresh makes.
-MADE = frozenset(
-    [
-        "turn_table",
-        "parsed_pairs",
-        "sft_dataset",
-        "base_model",
-        "lora_adapter",
-        "chunk_table",
-        "encoder_model",
-        "chunk_embeddings",
-        "faiss_index",
-        "retrieval_scorecard",
-        "release",
-        "sample_answers",
-    ]
-)
-
 # The same code as ever, with the models as small and as little trained as they can be (so the encoder counts for little).
 SMALL = """
 [corpus]

@@ -12,13 +12,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from hcf_pipeline.asset_names import MADE
 from hcf_pipeline.defs import staleness
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline_tests.conftest import MADE, Project
+from hcf_pipeline_tests.conftest import Project
 
 INDEX_SIDE = [
     "chunk_table",

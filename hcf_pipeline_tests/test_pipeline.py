@@ -10,10 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from hcf_pipeline.asset_names import MADE, SOURCES
 from hcf_pipeline.chat.engine import engine_for
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline_tests.conftest import MADE, SAMPLE, Finished, Project
+from hcf_pipeline_tests.conftest import SAMPLE, Finished, Project
 
 TOKEN = "hf_" + "a1B2c3D4e5" * 3 + "Zz9"
 
@@ -42,7 +43,7 @@ def test_a_first_refresh_makes_everything_in_order_and_a_second_one_runs_nothing
 def test_status_says_that_all_is_fresh_and_names_the_release(finished: Finished) -> None:
     status = finished.project.json("status")
     states = {asset["name"]: asset["state"] for asset in status["assets"]}
-    assert states == dict.fromkeys(MADE | {"raw_transcripts"}, "fresh")
+    assert states == dict.fromkeys({*MADE, *SOURCES}, "fresh")
     assert status["release"] == finished.refreshed["release"] and status["quarantined"] == []
     assert all(asset["version"] for asset in status["assets"])
 

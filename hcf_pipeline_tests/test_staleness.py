@@ -10,13 +10,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from hcf_pipeline.asset_names import MADE
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.refresh import Refreshed, refresh
 from hcf_pipeline.errors import GateFailed, SettingsError
 from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline_tests.conftest import MADE, ROOT, SAMPLE, Project
+from hcf_pipeline_tests.conftest import ROOT, SAMPLE, Project
 
 SERVED = {"release", "sample_answers"}
 TRAINED = {"lora_adapter", *SERVED}
@@ -154,7 +155,7 @@ def test_a_changed_transcript_costs_its_own_share_of_each_step_and_training_can_
     before = store_of(load_settings(project.root / "hcf.toml", environ={})).current("release")
     words(project)
     done = refreshed(project, train=False)
-    assert set(done.ran) == MADE - {"base_model", "sft_dataset", "lora_adapter"}
+    assert set(done.ran) == set(MADE) - {"base_model", "sft_dataset", "lora_adapter"}
     assert set(done.waiting) == {"base_model", "sft_dataset"}
     assert before and done.release != before.version
     for asset, note in (

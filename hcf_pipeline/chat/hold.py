@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hcf_pipeline.chat.release import ADAPTER, INDEX, RELEASE, Release
+from hcf_pipeline.asset_names import FAISS_INDEX, LORA_ADAPTER, RELEASE
+from hcf_pipeline.chat.release import ADAPTER, INDEX, Release
 from hcf_pipeline.files import replace_text, sealed, unsealed
 from hcf_pipeline.store import Store
 
 FILE = "hold.json"
 
 Held = Literal["adapter", "index", "all", "nothing"]
-ASSETS = {"adapter": ("lora_adapter",), "index": ("faiss_index",), "all": (RELEASE,), "nothing": ()}
+ASSETS = {"adapter": (LORA_ADAPTER,), "index": (FAISS_INDEX,), "all": (RELEASE,), "nothing": ()}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def hold(store: Store, what: Held, target: Release, target_id: str, rejected: st
         if asset == RELEASE:
             versions[asset] = target_id
         else:
-            part = target.parts.get(ADAPTER if asset == "lora_adapter" else INDEX)
+            part = target.parts.get(ADAPTER if asset == LORA_ADAPTER else INDEX)
             versions[asset] = part.version if part else ""
     if not versions:
         lift(store)

@@ -16,19 +16,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hcf_pipeline.asset_names import CHUNK_TABLE, PARSED_PAIRS, RAW_TRANSCRIPTS, RELEASE, SFT_DATASET, TURN_TABLE
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.files import hash_of
 from hcf_pipeline.models import ModelSource
 from hcf_pipeline.store import Artifact, Store
 
-RELEASE = "release"
 POINTER = "release.json"
 FORMAT = 2
 
 ADAPTER, BASE, INDEX, ENCODER, TURNS = "adapter", "base", "index", "encoder", "turns"  # names of parts
 NEEDED = (INDEX, ENCODER, TURNS)
-ADAPTER_CORPUS = ("sft_dataset", "parsed_pairs", "turn_table", "raw_transcripts")
-INDEX_CORPUS = ("chunk_table", "turn_table", "raw_transcripts")
+ADAPTER_CORPUS = (SFT_DATASET, PARSED_PAIRS, TURN_TABLE, RAW_TRANSCRIPTS)
+INDEX_CORPUS = (CHUNK_TABLE, TURN_TABLE, RAW_TRANSCRIPTS)
 
 
 @dataclass(frozen=True)

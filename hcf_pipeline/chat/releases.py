@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from hcf_pipeline.asset_names import RELEASE
 from hcf_pipeline.chat.hold import Held, differs, hold
-from hcf_pipeline.chat.release import INDEX, POINTER, RELEASE, Pinned, Release, pinned_by, unpin
+from hcf_pipeline.chat.release import INDEX, POINTER, Pinned, Release, pinned_by, unpin
 from hcf_pipeline.errors import ArtifactError, HcfError, NotReady
 from hcf_pipeline.store import Artifact, Store
 

@@ -6,6 +6,7 @@ import datetime
 
 from rich.table import Table
 
+from hcf_pipeline.asset_names import TURN_TABLE
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.cli.words import STATES, refusal
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
@@ -21,7 +22,7 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
         looked = status(settings)
     found, release = looked.states, looked.release
     store = Store(settings.home)
-    turns = _artifact(store, "turn_table", found["turn_table"].version)
+    turns = _artifact(store, TURN_TABLE, found[TURN_TABLE].version)
     quarantined = TurnReport.load(turns.file(REPORT)).quarantined if turns else []
     if as_json:
         assets = [

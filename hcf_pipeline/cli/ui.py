@@ -15,7 +15,7 @@ from hcf_pipeline.errors import CorpusError, UserError
 
 
 def run_ui(call: Invocation) -> None:
-    from hcf_pipeline.defs.corpus.look import look_at_corpus
+    from hcf_pipeline.defs.corpus.look import look_again
     from hcf_pipeline.defs.home import dagster_instance
     from hcf_pipeline.defs.liveness import reap_dead_runs
 
@@ -24,8 +24,7 @@ def run_ui(call: Invocation) -> None:
     _free(serve.host, serve.port)
     with dagster_instance(settings) as instance, suppress(CorpusError):  # the graph shows without a corpus too
         reap_dead_runs(instance)
-        if (seen := look_at_corpus(settings, instance)).is_news:
-            instance.report_runless_asset_event(seen.observation)
+        look_again(settings, instance)
     environment = os.environ | {"DAGSTER_HOME": str(settings.home), "HCF_HOME": str(settings.home)}
     environment["HCF_CONFIG"] = str(settings.config)
     environment["HCF_PROFILE"] = settings.sections.profile

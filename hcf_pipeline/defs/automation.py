@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster._utils.schedules import is_valid_cron_schedule
 
-from hcf_pipeline.defs.corpus.look import RAW, look_at_corpus
+from hcf_pipeline.asset_names import PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
+from hcf_pipeline.defs.corpus.look import look_at_corpus
 from hcf_pipeline.defs.liveness import UNDER_WAY, reap_dead_runs
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.tidying import tidy_up
@@ -23,7 +24,6 @@ from hcf_pipeline.settings_file import load_settings
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-EVERYTHING = dg.AssetSelection.all(include_sources=True)
 LOOK = "look_at_the_corpus_now"
 BY = "hcf/by"
 
@@ -32,20 +32,20 @@ def jobs() -> list[UnresolvedAssetJobDefinition]:
     return [
         dg.define_asset_job(
             LOOK,
-            selection=dg.AssetSelection.assets(RAW),
+            selection=dg.AssetSelection.assets(RAW_TRANSCRIPTS),
             description="Pulls the corpus where it is kept in Git, and looks at it.\n\n拉取并查看文稿。",
         ),
         dg.define_asset_job(
             "rebuild_everything",
-            selection=EVERYTHING,
+            selection=dg.AssetSelection.all(include_sources=True),
             description="Looks at the corpus and runs every asset; what the same recipe gave before is taken from the store."
             "\n\n从头到尾运行一遍。",
         ),
         dg.define_asset_job(
             "update_the_index",
-            selection=dg.AssetSelection.assets(RAW, "turn_table")
+            selection=dg.AssetSelection.assets(RAW_TRANSCRIPTS, TURN_TABLE)
             | dg.AssetSelection.groups("retrieval")
-            | dg.AssetSelection.assets("parsed_pairs"),
+            | dg.AssetSelection.assets(PARSED_PAIRS),
             description="Looks at the corpus and brings the index up to date, without training.\n\n只更新检索索引。",
         ),
     ]
@@ -66,7 +66,7 @@ def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, list[dg.Senso
 
     @dg.sensor(
         name="new_transcripts",
-        target=dg.AssetSelection.assets(RAW),
+        target=dg.AssetSelection.assets(RAW_TRANSCRIPTS),
         minimum_interval_seconds=refresh.watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if refresh.automation else dg.DefaultSensorStatus.STOPPED,
         description="Tells Dagster of new, changed and deleted transcripts, once they hold still between two looks. Fails "
@@ -97,7 +97,7 @@ def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, list[dg.Senso
 
 def _tidy_up_in_passing(instance: dg.DagsterInstance, settings: Settings) -> None:
     """What old releases leave goes while nothing is being made."""
-    if not tidy_up(settings, dry_run=True):
+    if not tidy_up(settings, dry_run=True).gone:
         return
     try:
         with store_of(settings).lock():

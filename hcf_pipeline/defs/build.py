@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
+from hcf_pipeline.defs.assets.corpus import parsed_pairs, turn_table
+from hcf_pipeline.defs.assets.release import release, sample_answers
+from hcf_pipeline.defs.assets.retrieval import chunk_embeddings, chunk_table, encoder_model, faiss_index
+from hcf_pipeline.defs.assets.scorecard import retrieval_scorecard
+from hcf_pipeline.defs.assets.source import raw_transcripts
+from hcf_pipeline.defs.assets.training import base_model, lora_adapter, sft_dataset
 from hcf_pipeline.defs.automation import automation, jobs
 from hcf_pipeline.defs.checks import checks
-from hcf_pipeline.defs.condition import WhenStale
-from hcf_pipeline.defs.corpus.assets import corpus_assets
-from hcf_pipeline.defs.corpus.look import RAW
-from hcf_pipeline.defs.rag.assets import rag_assets
-from hcf_pipeline.defs.rag.scorecard import scorecard_asset
-from hcf_pipeline.defs.release.assets import release_assets
+from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.resources import ChatModel
-from hcf_pipeline.defs.sft.assets import sft_assets
+from hcf_pipeline.defs.specs import specs_by
 from hcf_pipeline.settings import Settings
+
+ASSETS = (
+    turn_table,
+    parsed_pairs,
+    sft_dataset,
+    base_model,
+    lora_adapter,
+    chunk_table,
+    encoder_model,
+    chunk_embeddings,
+    faiss_index,
+    retrieval_scorecard,
+    release,
+    sample_answers,
+)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    assets = [
-        *corpus_assets(settings),
-        *sft_assets(settings),
-        *rag_assets(settings),
-        scorecard_asset(settings),
-        *release_assets(settings),
-    ]
-    schedule, sensors = automation(settings)
-    condition = WhenStale(settings)
-    automated = dg.map_asset_specs(
-        lambda spec: spec if spec.key == dg.AssetKey(RAW) else spec.replace_attributes(automation_condition=condition),
-        assets,
-    )
-    return dg.Definitions(
-        assets=dg.with_source_code_references(automated),
-        asset_checks=checks(settings),
-        jobs=jobs(),
-        schedules=[schedule],
-        sensors=sensors,
-        executor=dg.in_process_executor,
-        resources={
-            "chat_model": ChatModel(
-                config=str(settings.config), profile=settings.sections.profile, home=str(settings.home)
-            ),
-            "pipes": dg.PipesSubprocessClient(),
-        },
-    )
+    """The assets read `settings` and `store` as resources; their code versions are known when this is called."""
+    with warnings.catch_warnings():
+        # What is beta is used knowingly, with dagster pinned below the next minor version.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        schedule, sensors = automation(settings)
+        assets = dg.map_asset_specs(specs_by(settings), [raw_transcripts(), *ASSETS])
+        return dg.Definitions(
+            assets=dg.with_source_code_references(assets),
+            asset_checks=checks(settings),
+            jobs=jobs(),
+            schedules=[schedule],
+            sensors=sensors,
+            executor=dg.in_process_executor,
+            resources={
+                "settings": settings,
+                "store": store_of(settings),
+                "chat_model": ChatModel(
+                    config=str(settings.config), profile=settings.sections.profile, home=str(settings.home)
+                ),
+                "pipes": dg.PipesSubprocessClient(),
+            },
+        )

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from hcf_pipeline.asset_names import CHUNK_TABLE, FAISS_INDEX, RAW_TRANSCRIPTS, TURN_TABLE
 from hcf_pipeline.chat.release import made_from
-from hcf_pipeline.defs.corpus.look import RAW, transcripts_are_there
+from hcf_pipeline.defs.corpus.look import transcripts_are_there
 from hcf_pipeline.defs.publishing import latest_version, made_by, store_of
 from hcf_pipeline.gates import GATES, Gate, Verdict, judge
 from hcf_pipeline.settings import Settings
@@ -36,17 +37,19 @@ def _index_is_current(settings: Settings) -> dg.AssetChecksDefinition:
     store = store_of(settings)
 
     @dg.asset_check(
-        asset="faiss_index",
+        asset=FAISS_INDEX,
         name="index_knows_the_corpus",
         description="The index was made from the corpus as it was last looked at.\n\n索引与当前文稿一致。",
     )
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        index, corpus = latest_version(context.instance, "faiss_index"), latest_version(context.instance, RAW)
+        index, corpus = latest_version(context.instance, FAISS_INDEX), latest_version(context.instance, RAW_TRANSCRIPTS)
         assert index is not None, "a check runs after its asset"
-        turns = made_from(store, store.open("faiss_index", index), ["chunk_table", "turn_table"])
-        by = made_by(store, context.instance, "turn_table")
+        turns = made_from(store, store.open(FAISS_INDEX, index), [CHUNK_TABLE, TURN_TABLE])
+        by = made_by(store, context.instance, TURN_TABLE)
         made = (
-            by.inputs[RAW] if by and turns.version == latest_version(context.instance, "turn_table") else "an older one"
+            by.inputs[RAW_TRANSCRIPTS]
+            if by and turns.version == latest_version(context.instance, TURN_TABLE)
+            else "an older one"
         )
         return dg.AssetCheckResult(
             passed=made == corpus,

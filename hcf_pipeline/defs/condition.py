@@ -18,6 +18,8 @@ import dagster as dg
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 from dagster._utils.schedules import reverse_cron_string_iterator
 
+from hcf_pipeline.asset_names import LORA_ADAPTER
+from hcf_pipeline.defs.asset_keys import name_of
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.liveness import UNDER_WAY
 from hcf_pipeline.defs.plan import Plan, make_plan
@@ -67,12 +69,12 @@ class _Look:
     def _under_way(self) -> frozenset[str]:
         runs = self._instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
         if store_of(self._settings).owner() is not None or any(run.asset_selection is None for run in runs):
-            return frozenset(key.to_user_string() for key in self.view.asset_graph.get_all_asset_keys())
-        return frozenset(key.to_user_string() for run in runs for key in run.asset_selection or ())
+            return frozenset(name_of(key) for key in self.view.asset_graph.get_all_asset_keys())
+        return frozenset(name_of(key) for run in runs for key in run.asset_selection or ())
 
     def wanted(self, name: str) -> bool:
         """Training takes hours: an asset doesn't wait for an input that is being trained, it takes the one that is there."""
-        held_up_by = {name, *(self.states[name].parents - {"lora_adapter"})}
+        held_up_by = {name, *(self.states[name].parents - {LORA_ADAPTER})}
         return name in self.plan.wave and not held_up_by & self.being_made
 
 
@@ -98,7 +100,7 @@ class WhenStale(dg.AutomationCondition[dg.AssetKey]):
     def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         if self._look is None or self._look.view is not context.asset_graph_view:
             self._look = _Look(context, self._settings)
-        look, name = self._look, context.key.to_user_string()
+        look, name = self._look, name_of(context.key)
         asked = Asked.load(context.cursor)
         recipe = look.states[name].now.id
         if not look.wanted(name) or (asked and asked.recipe == recipe and not self._again(context, asked)):

@@ -12,6 +12,7 @@ from typing import Literal
 
 import dagster as dg
 
+from hcf_pipeline.asset_names import PARSED_PAIRS
 from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.publishing import Step
@@ -23,10 +24,6 @@ from hcf_pipeline.store import Artifact, Built, Metadata, Recipe
 
 Kind = Literal["language model", "encoder"]
 Fit = Callable[[Path, Collection[str], Path], Metadata]  # pairs, transcripts left out, folder to write
-
-
-def model_deps(wanted: BaseSettings | EncoderSettings) -> list[str]:
-    return ["parsed_pairs"] if wanted.model == EMBEDDED else []
 
 
 def model_recipe(settings: Settings, section: Literal["base", "encoder"], *fitted_by: str) -> Recipe:
@@ -45,14 +42,14 @@ def make_model(
         return step.publish(lambda _, folder: _point_at_snapshot(settings, kind, wanted, folder), reuse=not step.refit)
     previous = None if step.refit else step.previous()
     if previous is not None:
-        share = changed_share(previous.file(FITTED_ON), step.input("parsed_pairs").path / PAIRS)
+        share = changed_share(previous.file(FITTED_ON), step.input(PARSED_PAIRS).path / PAIRS)
         told = f"{share:.1%} of the pairs changed since it was fitted; refitted after {wanted.refit_after:.0%}"
         step.context.log.info(told)
         if share <= wanted.refit_after:
             return step.keep(previous, told)
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        pairs = inputs["parsed_pairs"].path / PAIRS
+        pairs = inputs[PARSED_PAIRS].path / PAIRS
         held_out = held_out_transcripts(transcript_dates(pairs), settings.sections.sft.held_out_share)
         BUILT_HERE.save(folder)
         record_fitted_on(pairs, folder)

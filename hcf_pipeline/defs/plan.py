@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from hcf_pipeline.asset_names import BASE_MODEL, LORA_ADAPTER, SFT_DATASET
 from hcf_pipeline.defs.staleness import AssetState
 
-TRAINING = ("base_model", "sft_dataset", "lora_adapter")
+TRAINING = (BASE_MODEL, SFT_DATASET, LORA_ADAPTER)
 
 
 @dataclass(frozen=True)

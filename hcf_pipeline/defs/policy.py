@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from dagster._utils.schedules import reverse_cron_string_iterator
 
+from hcf_pipeline.asset_names import BASE_MODEL, PARSED_PAIRS, SFT_DATASET
 from hcf_pipeline.corpus.fitted import Moved, pairs_between
 from hcf_pipeline.corpus.tables import PAIRS
+from hcf_pipeline.defs.asset_keys import key_of
 from hcf_pipeline.defs.publishing import DATA_VERSION, latest_version
 from hcf_pipeline.defs.staleness import AssetState
 from hcf_pipeline.defs.why import Why
@@ -18,8 +20,7 @@ from hcf_pipeline.errors import HcfError
 from hcf_pipeline.settings import RefreshSettings
 from hcf_pipeline.store import Store
 
-PAIRS_ASSET = "parsed_pairs"
-GATED = ("sft_dataset", "base_model")  # what training begins with
+GATED = (SFT_DATASET, BASE_MODEL)  # what training begins with
 
 
 def waits(
@@ -29,7 +30,7 @@ def waits(
     only_pairs = [
         name
         for name in GATED
-        if states[name].state == "stale" and states[name].same_code and states[name].moved_inputs == {PAIRS_ASSET}
+        if states[name].state == "stale" and states[name].same_code and states[name].moved_inputs == {PARSED_PAIRS}
     ]
     if not only_pairs or is_due(instance, store, refresh):
         return frozenset()
@@ -47,12 +48,12 @@ def is_due(instance: dg.DagsterInstance, store: Store, refresh: RefreshSettings)
 
 def pairs_waiting(instance: dg.DagsterInstance, store: Store) -> Moved | None:
     """The pairs that came and went since the samples were made; None where that can't be told."""
-    trained_on, now = _trained_on(instance, store), latest_version(instance, PAIRS_ASSET)
+    trained_on, now = _trained_on(instance, store), latest_version(instance, PARSED_PAIRS)
     if trained_on is None or now is None:
         return None
     try:
         return pairs_between(
-            store.open(PAIRS_ASSET, trained_on).path / PAIRS, store.open(PAIRS_ASSET, now).path / PAIRS
+            store.open(PARSED_PAIRS, trained_on).path / PAIRS, store.open(PARSED_PAIRS, now).path / PAIRS
         )
     except HcfError:
         return None
@@ -75,19 +76,19 @@ def told(moved: Moved, refresh: RefreshSettings) -> Why:
 
 
 def _trained_on(instance: dg.DagsterInstance, store: Store) -> str | None:
-    version = latest_version(instance, "sft_dataset")
+    version = latest_version(instance, SFT_DATASET)
     if version is None:
         return None
-    event = instance.get_latest_materialization_event(dg.AssetKey("sft_dataset"))
+    event = instance.get_latest_materialization_event(key_of(SFT_DATASET))
     made = event.asset_materialization if event else None
-    return (made.tags or {}).get(f"dagster/input_data_version/{PAIRS_ASSET}") if made else None
+    return (made.tags or {}).get(f"dagster/input_data_version/{PARSED_PAIRS}") if made else None
 
 
 def _waiting_since(instance: dg.DagsterInstance, store: Store) -> float | None:
     """When the pair table first became another than the one that the samples were made from."""
     trained_on = _trained_on(instance, store)
     began: float | None = None
-    for record in instance.fetch_materializations(dg.AssetKey(PAIRS_ASSET), limit=100).records:
+    for record in instance.fetch_materializations(key_of(PARSED_PAIRS), limit=100).records:
         made = record.asset_materialization
         if made is None or (made.tags or {}).get(DATA_VERSION) == trained_on:
             break

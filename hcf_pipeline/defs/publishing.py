@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import dagster as dg
 import pyarrow as pa
 
+from hcf_pipeline.defs.asset_keys import key_of, name_of
 from hcf_pipeline.defs.liveness import is_under_way, mark
 from hcf_pipeline.defs.why import both_languages, why_stale
 from hcf_pipeline.disk import told_of_the_disk
@@ -57,8 +58,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        name: str = self.context.asset_key.to_user_string()
-        return name
+        return name_of(self.context.asset_key)
 
     @property
     def refit(self) -> bool:
@@ -67,7 +67,7 @@ class Step:
     def inputs(self) -> dict[str, Artifact]:
         """The inputs by name, each in the version that this run's lineage records."""
         keys = sorted(self.context.assets_def.asset_deps[self.context.asset_key])
-        return {key.to_user_string(): self.input(key.to_user_string()) for key in keys}
+        return {name_of(key): self.input(name_of(key)) for key in keys}
 
     def input(self, asset: str) -> Artifact:
         version = latest_version(self.context.instance, asset)
@@ -185,7 +185,7 @@ def made_by(store: Store, instance: dg.DagsterInstance, asset: str) -> Recipe | 
 
 def recipe_followed(instance: dg.DagsterInstance, asset: str) -> str | None:
     """The id of the recipe of an asset's last materialization, or None."""
-    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    event = instance.get_latest_materialization_event(key_of(asset))
     made = event.asset_materialization if event else None
     recipe = made.metadata.get(RECIPE) if made else None
     return str(recipe.value) if recipe else None
@@ -193,7 +193,7 @@ def recipe_followed(instance: dg.DagsterInstance, asset: str) -> str | None:
 
 def latest_version(instance: dg.DagsterInstance, asset: str) -> str | None:
     """The data version of an asset's last materialization, or of its last observation; None without either."""
-    key = dg.AssetKey(asset)
+    key = key_of(asset)
     event = instance.get_latest_materialization_event(key)
     if event and event.asset_materialization:
         return (event.asset_materialization.tags or {}).get(DATA_VERSION)
@@ -213,17 +213,10 @@ def dagster_metadata(metadata: Metadata) -> dict[str, dg.MetadataValue | int | f
     return shown
 
 
-def described(recipe: Recipe, columns: dg.TableSchema | None = None) -> dict[str, Any]:
-    """Metadata of an asset's definition: the settings that it reads, and a table's columns."""
-    metadata: dict[str, Any] = {SETTINGS: dict(recipe.settings)}
-    if columns is not None:
-        metadata["dagster/column_schema"] = columns
-    return metadata
-
-
-def columns(schema: pa.Schema, **meanings: str) -> dg.TableSchema:
-    """A table's columns, with what each means."""
-    return dg.TableSchema([dg.TableColumn(f.name, str(f.type), description=meanings.get(f.name)) for f in schema])
+def columns(schema: pa.Schema, **meanings: str) -> dict[str, dg.TableSchema]:
+    """Metadata of a table's definition: its columns, with what each means."""
+    table = dg.TableSchema([dg.TableColumn(f.name, str(f.type), description=meanings.get(f.name)) for f in schema])
+    return {"dagster/column_schema": table}
 
 
 @lru_cache(maxsize=8)

@@ -10,10 +10,12 @@ from typing import Protocol
 
 import dagster as dg
 
-from hcf_pipeline.chat.release import RELEASE, moved_pins, serving_damage
+from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, RELEASE, SFT_DATASET, TURN_TABLE
+from hcf_pipeline.chat.release import moved_pins, serving_damage
 from hcf_pipeline.corpus.differences import differences
+from hcf_pipeline.defs.asset_keys import key_of, name_of
 from hcf_pipeline.defs.build import build_definitions
-from hcf_pipeline.defs.corpus.look import look_at_corpus, peek_at_corpus, seen_corpus
+from hcf_pipeline.defs.corpus.look import look_again, peek_at_corpus, seen_corpus
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.liveness import reap_dead_runs, this_process
@@ -31,7 +33,7 @@ from hcf_pipeline.store import Store
 
 BY = "hcf/by"  # run tag
 HCF_REFRESH = "hcf refresh"
-REFITTED = frozenset({"base_model", "encoder_model"})
+REFITTED = frozenset({BASE_MODEL, ENCODER_MODEL})
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
     with store.lock(), dagster_instance(settings) as instance:
         reap_dead_runs(instance)
         nobody_else(instance)
-        if (seen := look_at_corpus(settings, instance)).is_news:
-            instance.report_runless_asset_event(seen.observation)
+        look_again(settings, instance)
         defs = build_definitions(settings)
         graph = defs.resolve_asset_graph()
         found = asset_states(graph, instance, store)
@@ -93,7 +94,7 @@ def nobody_else(instance: dg.DagsterInstance) -> None:
     """Raises HomeBusy with the run that is under way on this home, in Dagster's UI or by its daemon."""
     at_work = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]  # what is queued meets the assets' locks
     for run in instance.get_runs(dg.RunsFilter(statuses=at_work), limit=1):
-        assets = " ".join(sorted(key.to_user_string() for key in run.asset_selection or ())) or run.job_name
+        assets = " ".join(sorted(name_of(key) for key in run.asset_selection or ())) or run.job_name
         raise HomeBusy(
             zh=f"Dagster 的运行 {run.run_id[:8]}（{assets}）还没有结束；请等它结束（hcf ui 里可以看到），再运行一次。",
             en=f"Dagster's run {run.run_id[:8]} ({assets}) has not ended; wait for it (hcf ui shows it), then again.",
@@ -117,12 +118,12 @@ def status(settings: Settings) -> Status:
         found = asset_states(build_definitions(settings).resolve_asset_graph(), instance, store)
         reasons: dict[str, Why | None] = dict(_damaged(store, found))
         if moved := _moved(settings):
-            reasons["turn_table"] = moved
+            reasons[TURN_TABLE] = moved
         states = _with(found, reasons)
-        waiting = pairs_waiting(instance, store) if states["sft_dataset"].state == "stale" else None
+        waiting = pairs_waiting(instance, store) if states[SFT_DATASET].state == "stale" else None
         if waiting and waiting.came + waiting.went:
-            samples, why = states["sft_dataset"], told(waiting, settings.sections.refresh)
-            states["sft_dataset"] = replace(samples, why=(*samples.why, why))
+            samples, why = states[SFT_DATASET], told(waiting, settings.sections.refresh)
+            states[SFT_DATASET] = replace(samples, why=(*samples.why, why))
         failed = failed_gates(settings, found)
         for gate, verdict in failed.items():
             for state in states.values():
@@ -237,7 +238,7 @@ def _run(
         job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            asset_selection=[dg.AssetKey(name) for name in wave],
+            asset_selection=[key_of(name) for name in wave],
             tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # the event log has all of it
         )

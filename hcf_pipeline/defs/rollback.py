@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from hcf_pipeline.asset_names import RELEASE
 from hcf_pipeline.chat.hold import Hold, hold_on
-from hcf_pipeline.chat.release import RELEASE
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.settings import Settings

@@ -15,6 +15,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContext
 from dagster._utils.aiodataloader import BlockingDataLoader, DataLoader
 
+from hcf_pipeline.defs.asset_keys import name_of
 from hcf_pipeline.defs.publishing import latest_version, made_by, recipe_now
 from hcf_pipeline.defs.why import NEVER_BUILT, Why, why_stale
 from hcf_pipeline.store import Recipe, Store
@@ -67,11 +68,11 @@ def asset_states(graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, store
     """The state of every asset, in topological order."""
     resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
     keys = list(graph.toposorted_asset_keys)
-    versions = {key: latest_version(instance, key.to_user_string()) for key in keys}
+    versions = {key: latest_version(instance, name_of(key)) for key in keys}
     states: dict[str, AssetState] = {}
     for key in keys:
-        name, node = key.to_user_string(), graph.get(key)
-        parents = {parent.to_user_string(): versions[parent] for parent in node.parent_keys}
+        name, node = name_of(key), graph.get(key)
+        parents = {name_of(parent): versions[parent] for parent in node.parent_keys}
         now = recipe_now(node, {parent: version for parent, version in parents.items() if version is not None})
         before = made_by(store, instance, name) if node.is_materializable else None
         state: State = "missing" if versions[key] is None else "fresh"
@@ -95,7 +96,7 @@ def _dagsters(causes: Sequence[StaleCause]) -> tuple[Why, ...]:
         if cause.category == StaleCauseCategory.CODE:
             found.append(Why("它的设置或代码变了", "its settings or code changed"))
         elif cause.dependency is not None:
-            name = cause.dependency.asset_key.to_user_string()
+            name = name_of(cause.dependency.asset_key)
             found.append(Why(f"{name} 有了新版本", f"{name} has a new version"))
         else:
             found.append(Why(cause.reason, cause.reason))

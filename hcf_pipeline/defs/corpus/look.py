@@ -7,16 +7,17 @@ from pathlib import Path
 
 import dagster as dg
 
+from hcf_pipeline.asset_names import RAW_TRANSCRIPTS
 from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.corpus.git import fetch_corpus
 from hcf_pipeline.corpus.manifest import LOOK, MANIFEST, Look, Manifest, look_at
 from hcf_pipeline.corpus.settle import settle
+from hcf_pipeline.defs.asset_keys import key_of
 from hcf_pipeline.defs.publishing import DATA_VERSION, WHY, dagster_metadata, latest_version, store_of
 from hcf_pipeline.errors import ArtifactError, CorpusError, HcfError
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Built, Metadata, Recipe
 
-RAW = "raw_transcripts"
 THERE = "transcripts_are_there"  # asset check
 
 
@@ -30,7 +31,9 @@ class Seen:
 
     @property
     def observation(self) -> dg.AssetObservation:
-        return dg.AssetObservation(RAW, tags={DATA_VERSION: self.root}, metadata=dagster_metadata(self.metadata))
+        return dg.AssetObservation(
+            RAW_TRANSCRIPTS, tags={DATA_VERSION: self.root}, metadata=dagster_metadata(self.metadata)
+        )
 
 
 def look_at_corpus(settings: Settings, instance: dg.DagsterInstance, *, only_settled: bool = False) -> Seen:
@@ -49,18 +52,24 @@ def look_at_corpus(settings: Settings, instance: dg.DagsterInstance, *, only_set
     now = seen_corpus(settings)
     moved = differences(known.hashes if known else {}, now.hashes if now else {})
     why = f"{moved.text('zh')} | {moved.text('en')}" if moved else "nothing changed"
-    return Seen(root, {**metadata, WHY: why}, latest_version(instance, RAW) != root)
+    return Seen(root, {**metadata, WHY: why}, latest_version(instance, RAW_TRANSCRIPTS) != root)
+
+
+def look_again(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Looks at the corpus, and tells Dagster where it is news."""
+    if (seen := look_at_corpus(settings, instance)).is_news:
+        instance.report_runless_asset_event(seen.observation)
 
 
 def observe_corpus(settings: Settings, *, only_settled: bool = False) -> tuple[str, Metadata]:
     """Publishes the manifest of the corpus; returns its root hash and what a person may want to know."""
     store, known = store_of(settings), seen_corpus(settings)
-    record = store.home / RAW / LOOK
+    record = store.home / RAW_TRANSCRIPTS / LOOK
     before = Look.load(record)
     look = look_at(settings.corpus_path, settings.sections.corpus, before)
     if look.n_hashed or before is None or look.manifest != before.manifest:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        look.save(record)
+        with store.writing(RAW):
+            look.save(record)
     manifest = settle(known, before.manifest if before else None, look.manifest) if only_settled else look.manifest
     metadata: Metadata = {
         "files": len(manifest.files),
@@ -74,20 +83,20 @@ def observe_corpus(settings: Settings, *, only_settled: bool = False) -> tuple[s
             manifest.save(folder / MANIFEST)
             return Built(metadata, manifest.root)
 
-        store.publish(RAW, build, Recipe(1, {"corpus": manifest.root}))
+        store.publish(RAW_TRANSCRIPTS, build, Recipe(1, {"corpus": manifest.root}))
     return manifest.root, metadata
 
 
 def peek_at_corpus(settings: Settings) -> Manifest:
     """The corpus as it is now; nothing is recorded."""
-    before = Look.load(store_of(settings).home / RAW / LOOK)
+    before = Look.load(store_of(settings).home / RAW_TRANSCRIPTS / LOOK)
     return look_at(settings.corpus_path, settings.sections.corpus, before).manifest
 
 
 def seen_corpus(settings: Settings) -> Manifest | None:
     """The corpus as it was recorded last; None before the first look, and where the record is damaged."""
     try:
-        seen = store_of(settings).current(RAW)
+        seen = store_of(settings).current(RAW_TRANSCRIPTS)
         if seen is None:
             return None
         seen.verify()
@@ -109,7 +118,7 @@ def pull_corpus(settings: Settings, log: dg.DagsterLogManager) -> None:
 
 def transcripts_are_there(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=RAW,
+        asset=RAW_TRANSCRIPTS,
         name=THERE,
         blocking=True,
         description="The corpus folder is there and holds transcripts.\n\n文稿目录在，里面有文稿。",
@@ -126,12 +135,16 @@ def transcripts_are_there(settings: Settings) -> dg.AssetChecksDefinition:
 
 def _tell(instance: dg.DagsterInstance, *, passed: bool, words: str) -> None:
     """Records the check, if its result is another than last time."""
-    key = dg.AssetCheckKey(dg.AssetKey(RAW), THERE)
+    key = dg.AssetCheckKey(key_of(RAW_TRANSCRIPTS), THERE)
     last = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
     failed_before = last is not None and last.status.name == "FAILED"
     if failed_before == passed:
         instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(RAW), check_name=THERE, passed=passed, blocking=True, metadata={"words": words}
+                asset_key=key_of(RAW_TRANSCRIPTS),
+                check_name=THERE,
+                passed=passed,
+                blocking=True,
+                metadata={"words": words},
             )
         )

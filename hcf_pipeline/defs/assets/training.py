@@ -1,0 +1,126 @@
+"""From pairs to the adapter."""
+
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from hcf_pipeline.asset_names import BASE_MODEL, LORA_ADAPTER, PARSED_PAIRS, SFT_DATASET
+from hcf_pipeline.chat.prompt import NEUTRAL_SYSTEM, system_prompt
+from hcf_pipeline.corpus.tables import PAIRS
+from hcf_pipeline.defs.models import make_model
+from hcf_pipeline.defs.publishing import OWNERS, Step, columns
+from hcf_pipeline.defs.samples import sample_table
+from hcf_pipeline.defs.sft.order import numbers, train_elsewhere, training_metadata
+from hcf_pipeline.files import file_sha256, hash_of
+from hcf_pipeline.models import model_folder
+from hcf_pipeline.settings import Settings
+from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, write_samples
+from hcf_pipeline.store import WORK, Artifact, Built, Metadata, Store
+
+SAMPLES = "samples"
+
+
+@dg.asset(
+    deps=[PARSED_PAIRS],
+    description="Training samples: conversations of a few pairs each, rendered by the prompt that serving uses; the "
+    "newest broadcasts are held out.\n\n训练样本，最新的几场留作检验。",
+    group_name="training",
+    kinds={"huggingface", "arrow"},
+    owners=OWNERS,
+    metadata=columns(
+        SAMPLE_SCHEMA,
+        messages="the conversation: system, then guest and host in turn",
+        transcript="path in the corpus folder",
+        first_turn="number of the first turn in it",
+        last_turn="number of the last turn in it",
+        n_chars="characters of guest and host",
+    ),
+)
+def sft_dataset(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
+) -> dg.MaterializeResult[None]:
+    step, sections = Step(context, store), settings.sections
+
+    def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        pairs = inputs[PARSED_PAIRS]
+        persona = str(pairs.metadata["persona"])
+        prompt = system_prompt(sections.chat.persona_prompt, persona)
+        samples = folder / SAMPLES
+        version, report = write_samples(pairs.path / PAIRS, sections.sft, prompt, samples, step.progress("broadcasts"))
+        metadata: Metadata = {
+            "rows": report.n_train + report.n_held_out,
+            "persona": persona,
+            "persona_prompt": sections.chat.persona_prompt,
+            "system_prompt": prompt,
+            **numbers(report),
+            "samples": sample_table(samples),
+        }
+        return Built(metadata, version)
+
+    return step.publish(build)
+
+
+@dg.asset(
+    deps=[PARSED_PAIRS],  # where the model is the embedded one
+    description="A small Qwen2 with its own tokenizer, built from the corpus: a toy that shows the machinery."
+    "\n\n基座模型。",
+    group_name="training",
+    kinds={"pytorch"},
+    owners=OWNERS,
+    pool="gpu",
+)
+def base_model(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
+) -> dg.MaterializeResult[None]:
+    step, base = Step(context, store), settings.sections.base
+
+    def fit(pairs: Path, held_out: Collection[str], folder: Path) -> Metadata:
+        from hcf_pipeline.sft.base_model import fit_base
+
+        progress = step.progress("pretraining steps")
+
+        def told(done: int, total: int, loss: float) -> None:
+            progress(done, total, f"loss {loss:.2f}")
+
+        return numbers(fit_base(pairs, base, held_out, NEUTRAL_SYSTEM, folder, told))
+
+    return make_model(step, settings, "language model", base, fit)
+
+
+@dg.asset(
+    deps=[BASE_MODEL, SFT_DATASET],
+    description="The LoRA adapter in PEFT's format, with the log of its training. It is trained in a process of its "
+    "own and goes on from its last checkpoint after a crash.\n\nLoRA 适配器。",
+    group_name="training",
+    kinds={"pytorch", "huggingface"},
+    owners=OWNERS,
+    pool="gpu",
+)
+def lora_adapter(
+    context: dg.AssetExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[Store],
+) -> dg.MaterializeResult[None]:
+    step, sections = Step(context, store), settings.sections
+
+    def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        work = store.home / LORA_ADAPTER / f"{WORK}{step.recipe().id}"  # found again after a crash
+        order = {
+            "base": str(model_folder(inputs[BASE_MODEL])),
+            "base_name": sections.base.model,
+            "samples": str(inputs[SFT_DATASET].path / SAMPLES),
+            "lora": sections.lora.model_dump(mode="json"),
+            "quantize": sections.base.quantize,
+            "device": sections.chat.device,
+            "work": str(work),
+            "out": str(folder),
+        }
+        report = train_elsewhere(context, pipes, order)
+        shutil.rmtree(work, ignore_errors=True)
+        learnt = {name: file_sha256(folder / name) for name in ("adapter_model.safetensors", "adapter_config.json")}
+        return Built(training_metadata(report, folder), hash_of(learnt))  # the picture of the loss doesn't count
+
+    return step.publish(build)

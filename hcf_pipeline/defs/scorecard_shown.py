@@ -1,0 +1,57 @@
+"""A retrieval scorecard as Dagster's UI shows it: figures, a plot, and the worst misses."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hcf_pipeline.defs.samples import table
+from hcf_pipeline.store import Markdown, Metadata
+
+if TYPE_CHECKING:
+    from hcf_pipeline.rag.card import QuestionSet, Scorecard
+
+SHOWN = 8  # misses in the UI; the others are in the file
+
+
+def scorecard_shown(card: Scorecard, folder: Path) -> Metadata:
+    plot = base64.b64encode((folder / "recall.png").read_bytes()).decode("ascii")
+    figures: dict[str, float] = {}
+    for of_set in card.sets:
+        if of_set.stages:
+            best = of_set.stages[-1]
+            figures |= {f"{of_set.name} recall@{k}": value for k, value in best.recall.items()}
+            figures |= {f"{of_set.name} MRR": best.mrr, f"{of_set.name} p50 ms": best.p50_ms}
+    rows = [row for of_set in card.sets for row in _rows(of_set)]
+    headings = ("questions", "stage", "@1", "@3", "@5", "@10", "MRR", "nDCG", "p50 ms", "p99 ms", "refused")
+    misses = [miss for of_set in card.sets for miss in of_set.misses[:SHOWN]]
+    return {
+        **figures,
+        "recall": Markdown(f"![recall](data:image/png;base64,{plot})"),
+        "stages": table(headings, rows),
+        "fusion": " ".join(filter(None, map(_verdict, card.sets))),
+        "misses": table(
+            ("question", "right", "rank", "came first", "its words"),
+            ((m.question, m.right, m.rank or "> 10", m.came_first, m.its_words) for m in misses),
+        ),
+    }
+
+
+def _rows(of_set: QuestionSet) -> list[tuple[object, ...]]:
+    refused = f"{of_set.refused_answerable:.1%} of {of_set.n_answerable}"
+    if of_set.n_unanswerable:
+        refused += f", {of_set.refused_unanswerable:.1%} of {of_set.n_unanswerable} without an answer"
+    return [
+        (of_set.name, s.name, *s.recall.values(), s.mrr, s.ndcg, s.p50_ms, s.p99_ms, refused) for s in of_set.stages
+    ]
+
+
+def _verdict(of_set: QuestionSet) -> str:
+    """Whether the vectors earn their place."""
+    by_name = {stage.name: stage for stage in of_set.stages}
+    if "dense" not in by_name:
+        return ""
+    gained = by_name["fused"].mrr - by_name["lexical"].mrr
+    says = "the dense side adds" if gained > 0 else "the dense side adds nothing:"
+    return f"{of_set.name}: {says} {gained:+.4f} MRR to the lexical one."
