@@ -68,7 +68,7 @@ def observe_corpus(settings: Settings, *, only_settled: bool = False) -> tuple[s
     before = Look.load(record)
     look = look_at(settings.corpus_path, settings.sections.corpus, before)
     if look.n_hashed or before is None or look.manifest != before.manifest:
-        with store.writing(RAW):
+        with store.writing(RAW_TRANSCRIPTS):
             look.save(record)
     manifest = settle(known, before.manifest if before else None, look.manifest) if only_settled else look.manifest
     metadata: Metadata = {
