@@ -21,6 +21,8 @@ RETRIEVAL_SCORECARD: Final = "retrieval_scorecard"
 RELEASE: Final = "release"
 SAMPLE_ANSWERS: Final = "sample_answers"
 
+OPTIONAL_INPUTS: Final = {RELEASE: frozenset({LORA_ADAPTER})}  # what is made without them, as long as they are missing
+
 SOURCES: Final = (RAW_TRANSCRIPTS,)  # observed, never made
 MADE: Final = (
     TURN_TABLE,

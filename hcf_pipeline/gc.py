@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hcf_pipeline.asset_names import RELEASE
-from hcf_pipeline.chat.release import pinned_by, release_versions
+from hcf_pipeline.chat.release import pinned_by
+from hcf_pipeline.chat.releases import release_versions
 from hcf_pipeline.errors import ArtifactError, NotReady, damaged
 from hcf_pipeline.store import CURRENT, RECIPES, WORK, Store
 from hcf_pipeline.store.artifact import current_version

@@ -101,7 +101,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 def listing_of(settings: Settings, model: str) -> dict[str, str]:
     """What a recipe holds of a model that is a folder of the user's: it changes when a file there does; nothing is read."""
-    folder = settings.own_folder(model)
+    folder = settings.own_folder(model) if model else None
     if folder is None:
         return {}
     stats = {name: path.stat() for name, path in model_files(folder).items()}

@@ -15,6 +15,7 @@ from typing import Literal
 
 from hcf_pipeline.asset_names import FAISS_INDEX, LORA_ADAPTER, RELEASE
 from hcf_pipeline.chat.release import ADAPTER, INDEX, Release
+from hcf_pipeline.errors import GateFailed
 from hcf_pipeline.files import replace_text, sealed, unsealed
 from hcf_pipeline.store import Store
 
@@ -54,10 +55,11 @@ def hold_on(store: Store) -> Hold | None:
         return Hold({RELEASE: ""}, "", 0.0)
 
 
-def held_input(store: Store, asset: str, name: str) -> str | None:
-    """The version of an input that a new release keeps to; None where nothing is held, "" where it goes without."""
+def with_holds(store: Store, asset: str, inputs: Mapping[str, str]) -> dict[str, str]:
+    """The inputs of an asset (name -> version) as they are to be taken: those of a release are the held ones, if any."""
     held = hold_on(store) if asset == RELEASE else None
-    return held.versions.get(name) if held else None
+    taken = dict(inputs) | {name: version for name, version in (held.versions if held else {}).items() if name != RELEASE}
+    return {name: version for name, version in taken.items() if version}  # "": it goes without
 
 
 def hold(store: Store, what: Held, target: Release, target_id: str, rejected: str) -> Hold | None:
@@ -75,6 +77,17 @@ def hold(store: Store, what: Held, target: Release, target_id: str, rejected: st
     made = Hold(versions, rejected, time.time())
     replace_text(_file(store), sealed({"versions": versions, "rejected": rejected, "since": made.since}))
     return made
+
+
+def refuse_while_held(store: Store) -> None:
+    """Raises GateFailed while a hold keeps every new release back."""
+    held = hold_on(store)
+    if held is not None and held.everything:
+        raise GateFailed(
+            zh="回退之后不再发布新的（hcf release list 里看扣住的）；hcf release lift 解除，然后再运行 hcf refresh。",
+            en="After a rollback nothing new is released (hcf release list shows what is held); hcf release lift ends that, then "
+            "run hcf refresh.",
+        )
 
 
 def lift(store: Store) -> Hold | None:

@@ -8,12 +8,14 @@ from hcf_pipeline.asset_names import CHUNK_TABLE, FAISS_INDEX, RAW_TRANSCRIPTS, 
 from hcf_pipeline.chat.release import made_from
 from hcf_pipeline.defs.corpus.look import transcripts_are_there
 from hcf_pipeline.defs.publishing import latest_version, made_by, store_of
+from hcf_pipeline.defs.rollback import nothing_is_held
 from hcf_pipeline.gates import GATES, Gate, Verdict, judge
 from hcf_pipeline.settings import Settings
 
 
 def checks(settings: Settings) -> Sequence[dg.AssetChecksDefinition]:
-    return [*(_check(gate, settings) for gate in GATES), transcripts_are_there(settings), _index_is_current(settings)]
+    gates = [_check(gate, settings) for gate in GATES]
+    return [*gates, transcripts_are_there(settings), _index_is_current(settings), nothing_is_held(settings)]
 
 
 def _check(gate: Gate, settings: Settings) -> dg.AssetChecksDefinition:

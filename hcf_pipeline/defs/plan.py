@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from hcf_pipeline.asset_names import BASE_MODEL, LORA_ADAPTER, SFT_DATASET
+from hcf_pipeline.asset_names import BASE_MODEL, LORA_ADAPTER, OPTIONAL_INPUTS, SFT_DATASET
 from hcf_pipeline.defs.staleness import AssetState
 
 TRAINING = (BASE_MODEL, SFT_DATASET, LORA_ADAPTER)
@@ -30,7 +30,8 @@ def make_plan(
     gate failed.
 
     What was never built has to run in any case, so it goes along in the wave of its last unsettled input; what is merely
-    stale waits for its inputs, whose outputs may turn out the same.
+    stale waits for its inputs, whose outputs may turn out the same. What can do without an input goes on without it, where
+    that was never built and now won't be.
     """
     wave: list[str] = []
     waiting: list[str] = []
@@ -41,7 +42,8 @@ def make_plan(
         pending = asset.parents & unsettled
         if asset.observed_only or (asset.state == "fresh" and not pending):
             continue
-        if asset.parents & closed and asset.state != "fresh":
+        spared = {parent for parent in OPTIONAL_INPUTS.get(name, ()) if states[parent].state == "missing"}
+        if (asset.parents - spared) & closed and asset.state != "fresh":
             blocked.append(name)
             closed.add(name)
         elif name in waits:

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import dagster as dg
 import pyarrow as pa
 
+from hcf_pipeline.asset_names import OPTIONAL_INPUTS
+from hcf_pipeline.chat.hold import with_holds
 from hcf_pipeline.defs.asset_keys import key_of, name_of
 from hcf_pipeline.defs.liveness import is_under_way, mark
 from hcf_pipeline.defs.why import both_languages, why_stale
@@ -65,17 +67,19 @@ class Step:
         return self.context.run.tags.get(REFIT) == "true"
 
     def inputs(self) -> dict[str, Artifact]:
-        """The inputs by name, each in the version that this run's lineage records."""
-        keys = sorted(self.context.assets_def.asset_deps[self.context.asset_key])
-        return {name_of(key): self.input(name_of(key)) for key in keys}
+        """The inputs by name, each in the version that this run's lineage records, or that a hold keeps to."""
+        names = [name_of(key) for key in sorted(self.context.assets_def.asset_deps[self.context.asset_key])]
+        latest = {name: version for name in names if (version := latest_version(self.context.instance, name))}
+        taken = with_holds(self.store, self.name, latest)
+        for name in names:
+            if name not in taken and name not in OPTIONAL_INPUTS.get(self.name, ()):
+                raise _never_built(name)
+        return {name: self.store.open(name, version) for name, version in taken.items()}
 
     def input(self, asset: str) -> Artifact:
         version = latest_version(self.context.instance, asset)
         if version is None:
-            raise NotReady(
-                zh=f"{asset} 还没有生成；请先生成它，或运行 hcf refresh。",
-                en=f"{asset} was never built; build it first, or run hcf refresh.",
-            )
+            raise _never_built(asset)
         return self.store.open(asset, version)
 
     def progress(self, what: str) -> Progress:
@@ -88,11 +92,17 @@ class Step:
         return recipe_now(self.context.assets_def.specs_by_key[self.context.asset_key], inputs)
 
     def publish(
-        self, build: Callable[[Mapping[str, Artifact], Path], Built], *, reuse: bool = True
+        self,
+        build: Callable[[Mapping[str, Artifact], Path], Built],
+        *,
+        reuse: bool = True,
+        admit: Callable[[Mapping[str, Artifact]], None] = lambda inputs: None,
     ) -> dg.MaterializeResult[None]:
+        """`admit` is asked of the inputs before anything is published, also what was made before; it raises to refuse."""
         with self._making():
             recipe = self.recipe()
             inputs = {name: self.store.open(name, version) for name, version in recipe.inputs.items()}
+            admit(inputs)
             kept = self.store.find(self.name, recipe) if reuse else None
             if kept:
                 self.context.log.info(f"{self.name}: the same recipe gave {kept.version} before; published again")
@@ -158,6 +168,13 @@ class Step:
         metadata = {**dagster_metadata(artifact.metadata), **self.notes, WHY: why, RECIPE: recipe.id}
         metadata |= {"version": artifact.version, "size_mb": round(artifact.size / 1e6, 3)}
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.version))
+
+
+def _never_built(asset: str) -> NotReady:
+    return NotReady(
+        zh=f"{asset} 还没有生成；请先生成它，或运行 hcf refresh。",
+        en=f"{asset} was never built; build it first, or run hcf refresh.",
+    )
 
 
 class Defined(Protocol):

@@ -19,8 +19,10 @@ from hcf_pipeline.asset_names import (
     SFT_DATASET,
     TURN_TABLE,
 )
+from hcf_pipeline.chat.serving import serving_settings
 from hcf_pipeline.defs.models import model_recipe
 from hcf_pipeline.files import file_sha256
+from hcf_pipeline.models import listing_of
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Recipe
 
@@ -55,10 +57,11 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         RETRIEVAL_SCORECARD: Recipe(
             1,
             reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")
-            | {f"file {given}": _digest(file) for given, file in settings.question_files.items()},
+            | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
+            | listing_of(settings, settings.sections.retrieval.reranker),
         ),
-        RELEASE: Recipe(1),
-        SAMPLE_ANSWERS: Recipe(1),
+        RELEASE: Recipe(2, serving_settings(settings) | listing_of(settings, settings.sections.retrieval.reranker)),
+        SAMPLE_ANSWERS: Recipe(2),
     }
 
 

@@ -6,34 +6,32 @@ from pathlib import Path
 import dagster as dg
 
 from hcf_pipeline.asset_names import (
-    BASE_MODEL,
-    CHUNK_EMBEDDINGS,
     CHUNK_TABLE,
-    ENCODER_MODEL,
     FAISS_INDEX,
     LORA_ADAPTER,
     PARSED_PAIRS,
     RELEASE,
     RETRIEVAL_SCORECARD,
-    SFT_DATASET,
     TURN_TABLE,
 )
-from hcf_pipeline.chat.release import ADAPTER_CORPUS, INDEX_CORPUS, Release, made_from, moved_pins, pin
+from hcf_pipeline.chat.hold import hold_on, refuse_while_held
+from hcf_pipeline.chat.making import release_of
+from hcf_pipeline.chat.release import made_from
+from hcf_pipeline.chat.releases import moved_pins
 from hcf_pipeline.corpus.questions import asked_in_corpus
-from hcf_pipeline.corpus.tables import PAIRS, REPORT, TurnReport
+from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.publishing import OWNERS, Step
-from hcf_pipeline.defs.resources import ChatModel
 from hcf_pipeline.defs.samples import N_SAMPLES, cell
 from hcf_pipeline.gates import GATES, judge, refuse
-from hcf_pipeline.models import model_source
-from hcf_pipeline.settings import EMBEDDED, Settings
+from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 
 
 @dg.asset(
     deps=[LORA_ADAPTER, FAISS_INDEX, RETRIEVAL_SCORECARD],
-    description="One adapter and one index, pinned with the corpus snapshot of each and with checksums. The chat "
-    "model serves this and nothing else.\n\n对外服务的版本：一个适配器配一个索引。",
+    description="One index and one adapter (none where nothing was trained), pinned with the corpus snapshot of each, with "
+    "checksums, and with every setting that changes an answer. The chat model serves this and nothing else."
+    "\n\n对外服务的版本：一个索引配一个适配器，连同影响回答的设置。",
     group_name="serving",
     kinds={"json"},
     owners=OWNERS,
@@ -42,41 +40,29 @@ from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 def release(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
 ) -> dg.MaterializeResult[None]:
+    def admit(inputs: Mapping[str, Artifact]) -> None:
+        """Also what was made before is asked for: since then the corpus, or the questions, may have changed."""
+        refuse_while_held(store)
+        judged = {name: inputs[name] for name in (LORA_ADAPTER, FAISS_INDEX, RETRIEVAL_SCORECARD) if name in inputs}
+        judged[TURN_TABLE] = made_from(store, inputs[FAISS_INDEX], [CHUNK_TABLE, TURN_TABLE])
+        refuse({gate: judge(gate, judged[gate.asset], store, settings) for gate in GATES if gate.asset in judged})
+
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        adapter, index = inputs[LORA_ADAPTER], inputs[FAISS_INDEX]
-        made_of = {LORA_ADAPTER: adapter, FAISS_INDEX: index}
-        base = made_from(store, adapter, [BASE_MODEL])
-        samples = made_from(store, adapter, [SFT_DATASET])
-        turns = made_from(store, index, [CHUNK_TABLE, TURN_TABLE])
-        made_of |= {TURN_TABLE: turns, RETRIEVAL_SCORECARD: inputs[RETRIEVAL_SCORECARD]}
-        refuse({gate: judge(gate, made_of[gate.asset], store, settings) for gate in GATES})
-        made = Release(
-            toy=model_source(base).source == EMBEDDED,
-            persona=str(samples.metadata["persona"]),
-            persona_prompt=str(samples.metadata["persona_prompt"]),
-            host_labels=tuple(TurnReport.load(turns.file(REPORT)).host_labels),
-            adapter=pin(adapter),
-            adapter_corpus=made_from(store, adapter, ADAPTER_CORPUS).version,
-            base=pin(base),
-            index=pin(index),
-            index_corpus=made_from(store, index, INDEX_CORPUS).version,
-            encoder=pin(made_from(store, index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])),
-            turns=pin(turns),
-        )
+        made = release_of(store, settings, inputs[FAISS_INDEX], inputs.get(LORA_ADAPTER))
         made.save(folder)
+        held = hold_on(store)
         metadata: Metadata = {
             "persona": made.persona,
-            "adapter": made.adapter.version,
-            "adapter_corpus": made.adapter_corpus,
-            "index": made.index.version,
-            "index_corpus": made.index_corpus,
+            **{name: pinned.version for name, pinned in made.parts.items()},
+            **{f"{name}_corpus": root for name, root in made.corpora.items()},
             "toy": str(made.toy),
+            **({"held": held.names} if held else {}),
         }
         return Built(metadata, made.id)
 
     step = Step(context, store)
     kept = step.previous()
-    return step.publish(build, reuse=kept is None or not moved_pins(store, kept))
+    return step.publish(build, reuse=kept is None or not moved_pins(store, kept), admit=admit)
 
 
 @dg.asset(
@@ -88,15 +74,18 @@ def release(
     owners=OWNERS,
 )
 def sample_answers(
-    context: dg.AssetExecutionContext, chat_model: ChatModel, store: dg.ResourceParam[Store]
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
 ) -> dg.MaterializeResult[None]:
     step = Step(context, store)
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        from hcf_pipeline.chat.engine import engine_of
+
+        engine = engine_of(store, settings, inputs[RELEASE])
         shown: list[str] = []
         for n, question in enumerate(asked_in_corpus(inputs[PARSED_PAIRS].path / PAIRS, N_SAMPLES), 1):
             step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
-            answer = chat_model.answer(question)
+            answer = engine.answer(question)
             quotes = [f"> {cell(quote.text)} [{quote.n}]" for quote in answer.quotes]
             sources = [
                 f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}" for c in answer.citations

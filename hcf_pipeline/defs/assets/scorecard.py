@@ -41,7 +41,7 @@ def retrieval_scorecard(
     step, sections = Step(context, store), settings.sections
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        from hcf_pipeline.chat.engine import reranker_for
+        from hcf_pipeline.chat.engine import open_reranker, pinned_reranker
         from hcf_pipeline.rag.asked import index_without, read_questions
         from hcf_pipeline.rag.card import Scorecard
         from hcf_pipeline.rag.encoder import load_encoder
@@ -52,7 +52,8 @@ def retrieval_scorecard(
         encoder = load_encoder(
             model_folder(made_from(store, index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])), "cpu", sections.encoder
         )
-        reranker, retrieval = reranker_for(settings), sections.retrieval
+        pinned, retrieval = pinned_reranker(settings), sections.retrieval
+        reranker = pinned and open_reranker(pinned, store.home, sections)
         progress = step.progress("questions asked")
         sets = []
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
