@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline.chat.release import POINTER, Release, pin, releases, roll_back, serving_damage
+from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TURNS, Release, pin
+from hcf_pipeline.chat.releases import releases, roll_back, serving_damage
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.gc import sweep
 from hcf_pipeline.rag import sidecar
@@ -43,17 +44,12 @@ def release(store: Store, text: str) -> Artifact:
     base = publish(store, "base_model", "one base")
     adapter = publish(store, "lora_adapter", f"adapter {text}", base_model=base.version)
     made = Release(
-        toy=True,
+        parts={ADAPTER: pin(adapter), BASE: pin(base), INDEX: pin(index), ENCODER: pin(base), TURNS: pin(turns)},
+        corpora={ADAPTER: "c", INDEX: "c"},
         persona="江",
-        persona_prompt="",
         host_labels=("江",),
-        adapter=pin(adapter),
-        adapter_corpus="c",
-        base=pin(base),
-        index=pin(index),
-        index_corpus="c",
-        encoder=pin(base),
-        turns=pin(turns),
+        toy=True,
+        serving={},
     )
 
     def build(folder: Path) -> Built:

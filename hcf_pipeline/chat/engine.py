@@ -180,7 +180,7 @@ class Engine:
         from hcf_pipeline.rag.encoder import load_encoder
 
         encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
-        reranker = self.release.reranker and open_reranker(self.release.reranker, self._home, self._sections)
+        reranker = open_reranker(self.release.reranker, self._home, self._sections)
         index = self._verified(INDEX).path
         return Retriever.open(index, encoder, self._sections.retrieval, reranker, verified=True)
 
@@ -208,8 +208,10 @@ class Engine:
         return passages
 
 
-def open_reranker(source: ModelSource, home: Path, sections: Sections) -> Reranker:
-    """A reranker as it was pinned. Raises NotReady where it is gone, ArtifactError where its files are others."""
+def open_reranker(source: ModelSource | None, home: Path, sections: Sections) -> Reranker | None:
+    """A reranker as it was pinned, if one was. Raises NotReady where it is gone, ArtifactError where its files are others."""
+    if source is None:
+        return None
     from hcf_pipeline.rag.reranker import load_reranker
 
     return load_reranker(require_unchanged(source, home), sections.chat.device, sections.encoder.batch_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -249,7 +249,7 @@ def release_rollback(
     ctx: typer.Context,
     release: Beginning = None,
     hold: Annotated[
-        str | None,
+        Literal["adapter", "index", "all", "nothing"] | None,
         typer.Option(
             help=_t(
                 "新的发布不再用被退下的：adapter | index | all | nothing（默认：两者不同的部分）",
@@ -260,8 +260,6 @@ def release_rollback(
 ) -> None:
     from hcf_pipeline.cli.release import run_rollback
 
-    if hold is not None and hold not in ("adapter", "index", "all", "nothing"):
-        raise typer.BadParameter("adapter | index | all | nothing", param_hint="--hold")
     run_rollback(ctx.obj, release, hold)
 
 

@@ -7,7 +7,9 @@ import datetime
 from rich.table import Table
 
 from hcf_pipeline.asset_names import TURN_TABLE
+from hcf_pipeline.chat.hold import hold_on
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
+from hcf_pipeline.cli.release import hold_as_json, hold_words
 from hcf_pipeline.cli.words import STATES, refusal
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import ArtifactError, NotReady
@@ -22,6 +24,7 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
         looked = status(settings)
     found, release = looked.states, looked.release
     store = Store(settings.home)
+    held = hold_on(store)
     turns = _artifact(store, TURN_TABLE, found[TURN_TABLE].version)
     quarantined = TurnReport.load(turns.file(REPORT)).quarantined if turns else []
     if as_json:
@@ -30,7 +33,7 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
             for s in found.values()
         ]
         refused = [{"file": q.file, "reason": q.reason, "byte": q.byte} for q in quarantined]
-        print_json({"assets": assets, "quarantined": refused, "release": release})
+        print_json({"assets": assets, "quarantined": refused, "release": release, "hold": hold_as_json(held)})
         return
     table = Table(box=None, pad_edge=False)
     for heading in (
@@ -59,6 +62,8 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
             markup=False,
         )
     out.print(call.say(f"当前发布：{release or '无'}", f"Release: {release or 'none'}"))
+    if held:
+        out.print(hold_words(call, held), markup=False)
 
 
 def _artifact(store: Store, asset: str, version: str | None) -> Artifact | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import dagster as dg
 
 from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, RELEASE, SFT_DATASET, TURN_TABLE
-from hcf_pipeline.chat.release import moved_pins, serving_damage
+from hcf_pipeline.chat.releases import moved_pins, serving_damage
 from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.defs.asset_keys import key_of, name_of
 from hcf_pipeline.defs.build import build_definitions

@@ -53,7 +53,7 @@ def retrieval_scorecard(
             model_folder(made_from(store, index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])), "cpu", sections.encoder
         )
         pinned, retrieval = pinned_reranker(settings), sections.retrieval
-        reranker = pinned and open_reranker(pinned, store.home, sections)
+        reranker = open_reranker(pinned, store.home, sections)
         progress = step.progress("questions asked")
         sets = []
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
