@@ -67,6 +67,10 @@ Day = Annotated[
 LastDay = Annotated[
     datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help=_t("只要这天及以前的", "up to that day"))
 ]
+Tried = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", help=_t("试一个设置而不发布：section.key=value", "tries a setting without a release")),
+]
 Json = Annotated[bool, typer.Option("--json", help=_t("标准输出只有一个 JSON", "one JSON document on stdout"))]
 
 
@@ -138,13 +142,14 @@ def retrieve(
     ] = None,
     since: Day = None,
     until: LastDay = None,
+    tried: Tried = None,
     as_json: Json = False,
 ) -> None:
     from hcf_pipeline.cli.retrieve import run_retrieve
 
     if (question is None) == (questions is None):
         raise typer.BadParameter(_t("给一个问题，或给 --questions 文件", "give a question, or --questions FILE"))
-    run_retrieve(ctx.obj, question, questions, k, _span(since, until), as_json=as_json)
+    run_retrieve(ctx.obj, question, questions, k, _span(since, until), tried or [], as_json=as_json)
 
 
 @app.command(help=_t("问一个问题", "One question, one answer"))
@@ -153,10 +158,7 @@ def ask(
     question: Annotated[str, typer.Argument(help=_t("问题", "the question"))],
     since: Day = None,
     until: LastDay = None,
-    tried: Annotated[
-        list[str] | None,
-        typer.Option("-s", "--set", help=_t("试一个设置而不发布：section.key=value", "tries a setting without a release")),
-    ] = None,
+    tried: Tried = None,
     as_json: Json = False,
 ) -> None:
     from hcf_pipeline.cli.ask import run_ask
@@ -165,10 +167,10 @@ def ask(
 
 
 @app.command(help=_t("聊天；停止 / exit / 退出 结束", "Chat; 停止 / exit / 退出 ends it"))
-def chat(ctx: typer.Context, since: Day = None, until: LastDay = None) -> None:
+def chat(ctx: typer.Context, since: Day = None, until: LastDay = None, tried: Tried = None) -> None:
     from hcf_pipeline.cli.chat import run_chat
 
-    run_chat(ctx.obj, _span(since, until))
+    run_chat(ctx.obj, _span(since, until), tried or [])
 
 
 @app.command(help=_t("体检：磁盘、内存、显卡、令牌、文稿", "Preflight: disk, memory, GPU, token, corpus"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
 from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
 from hcf_pipeline.cli.console import Invocation, err, only_json, out
+from hcf_pipeline.cli.unreleased import note_unreleased
+from hcf_pipeline.errors import HcfError
 from hcf_pipeline.rag.dates import Span
 
 if TYPE_CHECKING:
@@ -20,13 +22,21 @@ if TYPE_CHECKING:
 EXIT_WORDS = frozenset({"停止", "退出", "exit", "quit", "/exit"})
 
 
-def run_chat(call: Invocation, span: Span) -> None:
+def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
     settings = call.settings()
-    engine = engine_for(settings)
-    with only_json(), err.status(call.say("正在载入模型……", "Loading the models …")):
-        _ = engine.retriever, engine.generator
+    values = call.tried(tried)
+    note_unreleased(call, settings, values)
+
+    def newest() -> Engine:
+        """The engine of the release that serves now, loaded."""
+        engine = engine_for(settings, values)
+        with only_json(), err.status(call.say("正在载入模型……", "Loading the models …")):
+            _ = engine.retriever, engine.generator
+        return engine
+
+    engine = newest()
     persona = engine.release.persona
     imitation = call.say(f"这是对{persona}的模仿，不是本人。", f"This imitates {persona}; it is not the person.")
     out.print(
@@ -37,7 +47,7 @@ def run_chat(call: Invocation, span: Span) -> None:
         )
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
-    _Conversation(call, engine, span).run()
+    _Conversation(call, engine, newest, span).run()
 
 
 @contextmanager
@@ -56,9 +66,12 @@ def _interrupt_sets(stop: threading.Event) -> Iterator[None]:
 
 
 class _Conversation:
-    def __init__(self, call: Invocation, engine: Engine, span: Span) -> None:
+    """Each answer is by the release that serves when it is asked for; its sources are looked up in that one."""
+
+    def __init__(self, call: Invocation, engine: Engine, newest: Callable[[], Engine], span: Span) -> None:
         self._call = call
         self._engine = engine
+        self._newest = newest
         self._span = span
         self._exchanges: list[Exchange] = []
         self._last: Answer | None = None
@@ -83,6 +96,7 @@ class _Conversation:
 
     def _answer(self, question: str) -> None:
         """Ctrl-C stops the answer; what was said by then stands. A second one, at the prompt, ends the program."""
+        self._move_on()
         stop = threading.Event()
         pieces: list[str] = []
         with _interrupt_sets(stop):
@@ -94,6 +108,17 @@ class _Conversation:
                 else:
                     pieces.append(piece)
                     out.print(piece, end="", markup=False)
+
+    def _move_on(self) -> None:
+        """To the release that serves now; where that one cannot be opened, the conversation goes on with the one it has."""
+        try:
+            engine = self._newest()
+        except HcfError as error:
+            err.print(error.text(self._call.lang), markup=False)
+            return
+        if engine is not self._engine:
+            self._engine = engine
+            out.print(self._call.say(f"（换到新的发布 {engine.release.id[:8]}）", f"(now by release {engine.release.id[:8]})"))
 
     def _begin(self, found: Found) -> None:
         release = self._engine.release

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.markup import escape
 
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
+from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
 from hcf_pipeline.rag.dates import Span
 from hcf_pipeline.rag.hits import Hit
 
 
 def run_retrieve(
-    call: Invocation, question: str | None, questions: Path | None, k: int | None, span: Span, *, as_json: bool
+    call: Invocation,
+    question: str | None,
+    questions: Path | None,
+    k: int | None,
+    span: Span,
+    tried: Sequence[str],
+    *,
+    as_json: bool,
 ) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
     settings = call.settings()
+    values = call.tried(tried)
+    note_unreleased(call, settings, values)
     asked = list(_read(questions)) if questions else [question or ""]
     with only_json():
-        engine = engine_for(settings)
+        engine = engine_for(settings, values)
         found = [engine.retrieve(text, k, span) for text in asked]
     if questions:
         for text, hits in zip(asked, found, strict=True):
