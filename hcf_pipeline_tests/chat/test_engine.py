@@ -22,13 +22,14 @@ from hcf_pipeline.chat.engine import Engine, engine_for
 from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.errors import NotReady
 from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline_tests.conftest import Finished, clean_environment
+from hcf_pipeline_tests.conftest import Finished, Project, clean_environment
 
 QUESTION = "小顾头一个月的工资是多少？"
 
 
-def open_engine(finished: Finished, **environ: str) -> Engine:
-    return engine_for(load_settings(finished.project.root / "hcf.toml", environ=environ))
+def open_engine(finished: Finished, **tried: object) -> Engine:
+    names = {name.replace("__", "."): value for name, value in tried.items()}
+    return engine_for(load_settings(finished.project.root / "hcf.toml", environ={}), names)
 
 
 def test_a_process_opens_a_release_once(finished: Finished) -> None:
@@ -47,7 +48,7 @@ def test_a_question_longer_than_the_window_is_still_answered(finished: Finished)
 
 
 def test_a_stop_ends_the_answer_early_and_keeps_what_was_said(finished: Finished) -> None:
-    engine = open_engine(finished, HCF_CHAT__MAX_NEW_TOKENS="4000", HCF_CHAT__TEMPERATURE="2")
+    engine = open_engine(finished, chat__max_new_tokens=4000, chat__temperature=2.0)
     stop = threading.Event()
     said: list[str] = []
     answer: Answer | None = None
@@ -108,12 +109,12 @@ class Terminal:
 
 
 @contextmanager
-def chat(finished: Finished, **environ: str) -> Iterator[Terminal]:
+def chat(project: Project, *options: str) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
-    command = [str(Path(sys.executable).with_name("hcf")), "chat"]
-    environment = clean_environment(TERM="dumb", **environ)
+    command = [str(Path(sys.executable).with_name("hcf")), "chat", *options]
+    environment = clean_environment(TERM="dumb")
     with subprocess.Popen(
-        command, cwd=finished.project.root, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+        command, cwd=project.root, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True,
     ) as process:  # fmt: skip
         os.close(theirs)
@@ -125,7 +126,7 @@ def chat(finished: Finished, **environ: str) -> Iterator[Terminal]:
 
 
 def test_a_conversation_shows_own_words_sources_and_ends_at_the_exit_word(finished: Finished) -> None:
-    with chat(finished) as terminal:
+    with chat(finished.project) as terminal:
         terminal.wait_for("你：")
         assert "不是本人" in terminal.shown
         terminal.type(QUESTION)
@@ -141,7 +142,7 @@ def test_a_conversation_shows_own_words_sources_and_ends_at_the_exit_word(finish
 
 
 def test_the_first_interrupt_stops_the_answer_and_the_next_one_the_program(finished: Finished) -> None:
-    with chat(finished, HCF_CHAT__MAX_NEW_TOKENS="8000", HCF_CHAT__TEMPERATURE="3") as terminal:
+    with chat(finished.project, "-s", "chat.max_new_tokens=8000", "-s", "chat.temperature=3") as terminal:
         terminal.wait_for("你：")
         terminal.type(QUESTION)
         terminal.wait_for("（玩具模型）")
@@ -149,3 +150,49 @@ def test_the_first_interrupt_stops_the_answer_and_the_next_one_the_program(finis
         terminal.wait_for("你：")
         assert terminal.process.poll() is None
         assert terminal.interrupt_until_it_ends() is not None
+
+
+def test_a_released_setting_holds_until_another_release_and_a_tried_one_for_one_answer(finished: Finished) -> None:
+    """Before, a changed setting changed the answers at once, while release and scorecard were called fresh."""
+    changed = load_settings(finished.project.root / "hcf.toml", environ={"HCF_RETRIEVAL__TOP_K": "1"})
+    released = open_engine(finished)
+    assert len(engine_for(changed).retrieve(QUESTION)) == len(released.retrieve(QUESTION)) == 5
+    assert len(open_engine(finished, retrieval__top_k=2).retrieve(QUESTION)) == 2
+    prompted = load_settings(finished.project.root / "hcf.toml", environ={"HCF_ENCODER__QUERY_PROMPT": "为这个句子生成表示："})
+    assert [hit.score for hit in engine_for(prompted).retrieve(QUESTION)] == [hit.score for hit in released.retrieve(QUESTION)]
+
+
+def test_a_model_is_loaded_once_however_many_ask_for_it_first(finished: Finished) -> None:
+    engine = open_engine(finished, chat__max_new_tokens=3)
+    found: list[object] = []
+    together = threading.Barrier(4)
+
+    def ask() -> None:
+        together.wait()
+        found.append((id(engine.retriever), id(engine.generator)))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and len(set(found)) == 1
+
+
+def test_a_conversation_moves_on_to_the_new_release_and_keeps_its_sources(project: Project) -> None:
+    """The old release is cleared away while the conversation waits for the next question."""
+    with chat(project) as terminal:
+        terminal.wait_for("你：")
+        terminal.type(QUESTION)
+        terminal.wait_for("你：")
+        before = project.json("status")["release"]
+        after = project.json("refresh", HCF_RETRIEVAL__TOP_K="3", HCF_RELEASE__KEEP="1")["release"]
+        assert after != before
+        assert [one["release"] for one in project.json("release", "list")["releases"]] == [after]
+        terminal.type("/sources")
+        terminal.wait_for("你：")
+        assert "江照野：" in terminal.shown.rpartition("/sources")[2]
+        terminal.type(QUESTION)
+        terminal.wait_for(f"换到新的发布 {after[:8]}")
+        terminal.wait_for("[3]")
+        terminal.wait_for("你：")

@@ -1,0 +1,142 @@
+"""Gates compare with the best of the kept releases, on the questions that both were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from hcf_pipeline.asset_names import LORA_ADAPTER, RELEASE, RETRIEVAL_SCORECARD, TURN_TABLE
+from hcf_pipeline.chat.release import ENCODER, INDEX, TURNS, Release, pin
+from hcf_pipeline.corpus.tables import REPORT, TurnReport
+from hcf_pipeline.gates import adapter_learnt, enough_transcripts, recall_holds
+from hcf_pipeline.rag.card import QuestionSet, Scorecard, Stage
+from hcf_pipeline.settings import ReleaseSettings
+from hcf_pipeline.store import Artifact, Built, Recipe, Store
+
+SETTINGS = ReleaseSettings()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home")
+
+
+def card(store: Store, ranks: Mapping[str, int], name: str = "guests", recall: float | None = None) -> Artifact:
+    """A scorecard of questions with their ranks; `recall` is what its last stage says (by default what the ranks give)."""
+    shown = sum(0 < rank <= 10 for rank in ranks.values()) / max(len(ranks), 1) if recall is None else recall
+    n = len(ranks) or 100
+    stage = Stage("fused", dict.fromkeys(("1", "3", "5", "10"), shown), shown, shown, 1.0, 1.0)
+    made = Scorecard((QuestionSet(name, n, 0, 0.0, 0.0, (stage,), (), dict(ranks)),))
+
+    def build(folder: Path) -> Built:
+        made.save(folder)
+        return Built({}, made.content)
+
+    return store.publish(RETRIEVAL_SCORECARD, build, Recipe(1, {"ranks": str(asdict(made))}))
+
+
+def turns(store: Store, n_transcripts: int) -> Artifact:
+    def build(folder: Path) -> Built:
+        TurnReport(n_transcripts, 1, 1, 1, 0, 0, {}, {"江": 1}, "", "", 0).save(folder / REPORT)
+        return Built({})
+
+    return store.publish(TURN_TABLE, build, Recipe(1, {"n": n_transcripts}))
+
+
+def release(store: Store, scorecard: Artifact, n_transcripts: int = 10) -> Artifact:
+    table = turns(store, n_transcripts)
+    parts = {INDEX: pin(table), ENCODER: pin(table), TURNS: pin(table)}
+    made = Release(parts, {INDEX: scorecard.version}, "江", ("江",), True, {})
+
+    def build(folder: Path) -> Built:
+        made.save(folder)
+        return Built({}, made.id)
+
+    return store.publish(RELEASE, build, Recipe(1, {}, {RETRIEVAL_SCORECARD: scorecard.version}))
+
+
+def ranks(n_found: int, n: int = 100, first: int = 0) -> dict[str, int]:
+    """Questions first … first + n, of which the first `n_found` are found."""
+    return {f"q{i}": 1 if i - first < n_found else 0 for i in range(first, first + n)}
+
+
+def test_a_little_less_at_every_release_is_stopped_by_the_best_that_is_kept(store: Store) -> None:
+    """Before, each release was measured by the last one alone: 0.1 could be lost with each, for ever."""
+    release(store, card(store, ranks(90)))
+    assert recall_holds(worse := card(store, ranks(81)), store, SETTINGS).passed
+    release(store, worse)
+    verdict = recall_holds(card(store, ranks(72)), store, SETTINGS)
+    assert not verdict.passed and "0.720" in verdict.text("en") and "0.900" in verdict.text("en")
+
+
+def test_what_is_no_longer_kept_is_no_measure(store: Store) -> None:
+    release(store, card(store, ranks(90)))
+    release(store, card(store, ranks(72)))
+    assert recall_holds(card(store, ranks(70)), store, ReleaseSettings(keep=1)).passed
+    assert not recall_holds(card(store, ranks(70)), store, SETTINGS).passed
+
+
+def test_only_questions_that_both_were_asked_are_compared(store: Store) -> None:
+    """Harder questions of newer broadcasts are no fall; a fall on the shared ones is, whatever the others gain."""
+    release(store, card(store, ranks(90)))
+    harder = ranks(45, 50) | ranks(5, 50, first=100)
+    assert recall_holds(card(store, harder), store, SETTINGS).passed
+    easier = ranks(30, 50) | ranks(50, 50, first=100)
+    verdict = recall_holds(card(store, easier), store, SETTINGS)
+    assert not verdict.passed and "of 50 questions in common" in verdict.text("en")
+
+
+def test_few_questions_in_common_say_nothing(store: Store) -> None:
+    release(store, card(store, ranks(90)))
+    assert recall_holds(card(store, ranks(0, 29)), store, SETTINGS).passed
+    assert not recall_holds(card(store, ranks(0, 30)), store, SETTINGS).passed
+
+
+def test_sets_are_told_apart_by_their_name(store: Store) -> None:
+    release(store, card(store, ranks(90), "questions/a.jsonl"))
+    assert recall_holds(card(store, ranks(0), "other/a.jsonl"), store, SETTINGS).passed
+
+
+def test_a_card_of_earlier_versions_is_compared_by_its_figure(store: Store) -> None:
+    release(store, card(store, {}, recall=0.9))
+    assert recall_holds(card(store, ranks(85)), store, SETTINGS).passed
+    assert not recall_holds(card(store, ranks(70)), store, SETTINGS).passed
+
+
+def test_a_first_release_has_nothing_to_be_measured_by(store: Store) -> None:
+    assert recall_holds(card(store, ranks(0)), store, SETTINGS).passed
+    assert enough_transcripts(turns(store, 1), store, SETTINGS).passed
+
+
+def test_most_of_the_transcripts_gone_is_an_accident_also_in_steps(store: Store) -> None:
+    release(store, card(store, ranks(90)), 100)
+    assert enough_transcripts(half := turns(store, 50), store, SETTINGS).passed and half
+    release(store, card(store, ranks(90)), 50)
+    verdict = enough_transcripts(turns(store, 30), store, SETTINGS)
+    assert not verdict.passed and "100 transcripts are released, 30 are there now" in verdict.text("en")
+    assert enough_transcripts(turns(store, 30), store, ReleaseSettings(max_lost=0.7)).passed
+
+
+@pytest.mark.parametrize(
+    ("losses", "passes"),
+    [
+        ({"train_loss": 2.0, "held_out_loss_base": 2.0, "held_out_loss": 2.09}, True),
+        ({"train_loss": 2.0, "held_out_loss_base": 2.0, "held_out_loss": 2.11}, False),
+        ({"train_loss": float("nan")}, False),
+        ({"train_loss": float("inf"), "held_out_loss_base": 2.0, "held_out_loss": 1.0}, False),
+        ({"train_loss": 2.0}, True),
+        ({}, True),
+    ],
+)
+def test_an_adapter_that_made_its_base_worse_is_not_let_in(
+    store: Store, losses: dict[str, float], passes: bool
+) -> None:
+    def build(folder: Path) -> Built:
+        (folder / "adapter").write_text("a", encoding="utf-8")
+        return Built(losses)
+
+    adapter = store.publish(LORA_ADAPTER, build, Recipe(1))
+    assert adapter_learnt(adapter, store, SETTINGS).passed is passes
