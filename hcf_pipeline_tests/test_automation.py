@@ -15,6 +15,7 @@ import pytest
 from hcf_pipeline.asset_names import MADE
 from hcf_pipeline.defs import staleness
 from hcf_pipeline.defs.build import build_definitions
+from hcf_pipeline.defs.dagster_private import Lineage
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.settings import Settings
@@ -175,19 +176,19 @@ def test_training_waits_too_where_the_pairs_change_in_the_middle_of_a_look(
     pairs = frozenset([dg.AssetKey("chunk_table"), dg.AssetKey("parsed_pairs")])
     job = daemon.defs.resolve_implicit_global_asset_job_def()
     under_way = daemon.instance.create_run_for_job(job, asset_selection=pairs)
-    real = staleness.latest_version
+    real = staleness.lineage_of
 
-    def and_then_it_ends(instance: dg.DagsterInstance, name: str) -> str | None:
-        version = real(instance, name)
+    def and_then_it_ends(instance: dg.DagsterInstance, name: str) -> Lineage | None:
+        made = real(instance, name)
         if name == "parsed_pairs" and under_way.run_id not in ended:
             ended.append(under_way.run_id)
             daemon.run(["chunk_table", "parsed_pairs"])
             instance.report_run_canceled(under_way)
-        return version
+        return made
 
     ended: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(staleness, "latest_version", and_then_it_ends)
+        patch.setattr(staleness, "lineage_of", and_then_it_ends)
         requested = daemon.requested()
     assert ended and not {"sft_dataset", "base_model"} & {asset for assets in requested for asset in assets}
     assert daemon.until_nothing_is_wanted() == INDEX_SIDE[2:]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 
 from hcf_pipeline.asset_names import MADE
 from hcf_pipeline.defs.build import build_definitions
@@ -135,11 +137,7 @@ def test_a_change_runs_what_the_readme_says_and_dagster_says_so_too(project: Pro
     settings = load_settings(project.root / "hcf.toml", environ=environ)
     graph = build_definitions(settings).resolve_asset_graph()
     with dagster_instance(settings) as instance:  # what the UI's pages are made of
-        from dagster._core.definitions.data_version import CachingStaleStatusResolver
-
-        from hcf_pipeline.defs.staleness import _Loading
-
-        resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
+        resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
         assert {key for key in graph.materializable_asset_keys if resolver.get_status(key).value != "FRESH"} == set()
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._utils.schedules import is_valid_cron_schedule
 
 from hcf_pipeline.asset_names import PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
 from hcf_pipeline.defs.corpus.look import look_at_corpus
+from hcf_pipeline.defs.dagster_private import is_cron
 from hcf_pipeline.defs.liveness import UNDER_WAY, reap_dead_runs
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.tidying import tidy_up
@@ -22,13 +22,13 @@ from hcf_pipeline.settings import Settings
 from hcf_pipeline.settings_file import load_settings
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from hcf_pipeline.defs.dagster_private import AssetJob
 
 LOOK = "look_at_the_corpus_now"
 BY = "hcf/by"
 
 
-def jobs() -> list[UnresolvedAssetJobDefinition]:
+def jobs() -> list[AssetJob]:
     return [
         dg.define_asset_job(
             LOOK,
@@ -121,7 +121,7 @@ def _drift(settings: Settings) -> str | None:
 def _refuse_bad_cron(settings: Settings) -> None:
     refresh = settings.sections.refresh
     for key, cron in (("cron", refresh.cron), ("train_cron", refresh.train_cron)):
-        if cron and not is_valid_cron_schedule(cron):
+        if cron and not is_cron(cron):
             raise SettingsError(
                 zh=f'[refresh] {key} = {cron!r} 不是有效的 cron 表达式；例如 "0 4 * * *"。',
                 en=f'[refresh] {key} = {cron!r} is no valid cron expression; such as "0 4 * * *".',

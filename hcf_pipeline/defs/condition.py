@@ -15,11 +15,10 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
-from dagster._utils.schedules import reverse_cron_string_iterator
 
 from hcf_pipeline.asset_names import LORA_ADAPTER
 from hcf_pipeline.defs.asset_keys import name_of
+from hcf_pipeline.defs.dagster_private import has_failed_step, last_tick, nodes_of
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.liveness import UNDER_WAY
 from hcf_pipeline.defs.plan import Plan, make_plan
@@ -47,13 +46,15 @@ class Asked:
 class _Look:
     """The state of everything in one evaluation, found once for all assets."""
 
-    def __init__(self, context: AutomationContext[dg.AssetKey], settings: Settings) -> None:
+    def __init__(self, context: dg.AutomationContext[dg.AssetKey], settings: Settings) -> None:
         self._instance = context.asset_graph_view.instance
         self._settings = settings
         self.view = context.asset_graph_view  # one for each evaluation
         # before the states are looked at, and again after: what is being made moves between one look and the next
         self._was_being_made = self._under_way()
-        self.states: Mapping[str, AssetState] = asset_states(context.asset_graph, self._instance, store_of(settings))
+        self.states: Mapping[str, AssetState] = asset_states(
+            nodes_of(context.asset_graph), self._instance, store_of(settings)
+        )
 
     @cached_property
     def plan(self) -> Plan:
@@ -97,7 +98,7 @@ class WhenStale(dg.AutomationCondition[dg.AssetKey]):
             f"{refresh.train_pairs or '∞'} new pairs or for {refresh.train_cron or 'nothing'}"
         )
 
-    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         if self._look is None or self._look.view is not context.asset_graph_view:
             self._look = _Look(context, self._settings)
         look, name = self._look, name_of(context.key)
@@ -109,7 +110,7 @@ class WhenStale(dg.AutomationCondition[dg.AssetKey]):
         cursor = json.dumps(asdict(Asked(recipe, time.time(), times)))
         return dg.AutomationResult(context, context.candidate_subset, cursor=cursor)
 
-    def _again(self, context: AutomationContext[dg.AssetKey], asked: Asked) -> bool:
+    def _again(self, context: dg.AutomationContext[dg.AssetKey], asked: Asked) -> bool:
         """Whether what was asked for in vain is to be asked for once more."""
         if _last_tick(self._settings) > asked.at:
             return True
@@ -123,7 +124,7 @@ def _failed_by_itself(instance: dg.DagsterInstance, key: dg.AssetKey, since: flo
     after = datetime.datetime.fromtimestamp(since - 60, tz=datetime.UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=after)
     return any(
-        instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        has_failed_step(instance, run.run_id)
         for run in instance.get_runs(failed, limit=20)
         if run.asset_selection is None or key in run.asset_selection
     )
@@ -132,4 +133,4 @@ def _failed_by_itself(instance: dg.DagsterInstance, key: dg.AssetKey, since: flo
 def _last_tick(settings: Settings) -> float:
     refresh = settings.sections.refresh
     now = datetime.datetime.now(ZoneInfo(refresh.timezone)).timestamp()
-    return next(reverse_cron_string_iterator(now, refresh.cron, refresh.timezone)).timestamp()
+    return last_tick(refresh.cron, refresh.timezone, now)

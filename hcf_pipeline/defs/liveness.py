@@ -14,6 +14,8 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
+from hcf_pipeline.defs.dagster_private import fail_run, free_pool_slots, runs_in_this_process, tag_run
+
 PROCESS = "hcf/process"  # run tag: host, boot, process id, when the process began
 UNDER_WAY = (
     dg.DagsterRunStatus.NOT_STARTED,
@@ -32,8 +34,8 @@ def this_process() -> dict[str, str]:
 
 def mark(context: dg.AssetExecutionContext) -> None:
     """Notes that this process executes the run; under executors that give each step a process nothing is known."""
-    if PROCESS not in context.run.tags and "in_process" in context.job_def.executor_def.name:
-        context.instance.add_run_tags(context.run.run_id, this_process())
+    if PROCESS not in context.run.tags and runs_in_this_process(context):
+        tag_run(context.instance, context.run.run_id, this_process())
 
 
 def is_dead(run: dg.DagsterRun) -> bool:
@@ -48,14 +50,12 @@ def reap_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Fails the runs whose process is gone and frees the pool slots of ended ones; returns the ids of the dead."""
     dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY))) if is_dead(run)]
     for run in dead:
-        instance.report_run_failed(
-            run, "The process that executed this run is gone: it was killed, or the machine went down."
-        )
+        fail_run(instance, run, "The process that executed this run is gone: it was killed, or the machine went down.")
     ended = instance.get_runs(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]), limit=20
     )
     for run in ended:
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        free_pool_slots(instance, run.run_id)
     _end_log_readers({run.run_id for run in ended})
     return [run.run_id for run in dead]
 

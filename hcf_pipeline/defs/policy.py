@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._utils.schedules import reverse_cron_string_iterator
 
 from hcf_pipeline.asset_names import BASE_MODEL, PARSED_PAIRS, SFT_DATASET
 from hcf_pipeline.corpus.fitted import Moved, pairs_between
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.asset_keys import key_of
-from hcf_pipeline.defs.publishing import DATA_VERSION, latest_version
+from hcf_pipeline.defs.dagster_private import DATA_VERSION, last_tick, lineage_of
+from hcf_pipeline.defs.publishing import latest_version
 from hcf_pipeline.defs.staleness import AssetState
 from hcf_pipeline.defs.why import Why
 from hcf_pipeline.errors import HcfError
@@ -76,12 +76,8 @@ def told(moved: Moved, refresh: RefreshSettings) -> Why:
 
 
 def _trained_on(instance: dg.DagsterInstance, store: Store) -> str | None:
-    version = latest_version(instance, SFT_DATASET)
-    if version is None:
-        return None
-    event = instance.get_latest_materialization_event(key_of(SFT_DATASET))
-    made = event.asset_materialization if event else None
-    return (made.tags or {}).get(f"dagster/input_data_version/{PARSED_PAIRS}") if made else None
+    made = lineage_of(instance, SFT_DATASET)
+    return made.inputs.get(PARSED_PAIRS) if made else None
 
 
 def _waiting_since(instance: dg.DagsterInstance, store: Store) -> float | None:
@@ -104,5 +100,4 @@ clock = now_in
 
 
 def _last_tick(refresh: RefreshSettings) -> float:
-    now = clock(refresh.timezone)
-    return next(reverse_cron_string_iterator(now.timestamp(), refresh.train_cron, refresh.timezone)).timestamp()
+    return last_tick(refresh.train_cron, refresh.timezone, clock(refresh.timezone).timestamp())

@@ -18,6 +18,7 @@ import pyarrow as pa
 from hcf_pipeline.asset_names import OPTIONAL_INPUTS
 from hcf_pipeline.chat.hold import with_holds
 from hcf_pipeline.defs.asset_keys import key_of, name_of
+from hcf_pipeline.defs.dagster_private import DATA_VERSION, Lineage, lineage_of, recorded_inputs, tag_run
 from hcf_pipeline.defs.liveness import is_under_way, mark
 from hcf_pipeline.defs.why import both_languages, why_stale
 from hcf_pipeline.disk import told_of_the_disk
@@ -25,7 +26,6 @@ from hcf_pipeline.errors import ArtifactError, HcfError, NotReady, RunFailed
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe, Store
 
-DATA_VERSION = "dagster/data_version"
 RECIPE = "recipe"  # metadata of a materialization: the id under which the store keeps it
 SETTINGS = "settings"  # metadata of a definition: the settings that the asset reads
 WHY = "why"  # metadata of a materialization
@@ -68,16 +68,15 @@ class Step:
 
     def inputs(self) -> dict[str, Artifact]:
         """The inputs by name, each in the version that this run's lineage records, or that a hold keeps to."""
-        names = [name_of(key) for key in sorted(self.context.assets_def.asset_deps[self.context.asset_key])]
-        latest = {name: version for name in names if (version := latest_version(self.context.instance, name))}
-        taken = with_holds(self.store, self.name, latest)
-        for name in names:
+        recorded = recorded_inputs(self.context)
+        taken = with_holds(self.store, self.name, {name: version for name, version in recorded.items() if version})
+        for name in sorted(recorded):
             if name not in taken and name not in OPTIONAL_INPUTS.get(self.name, ()):
                 raise _never_built(name)
-        return {name: self.store.open(name, version) for name, version in taken.items()}
+        return {name: self.store.open(name, version) for name, version in sorted(taken.items())}
 
     def input(self, asset: str) -> Artifact:
-        version = latest_version(self.context.instance, asset)
+        version = recorded_inputs(self.context)[asset]
         if version is None:
             raise _never_built(asset)
         return self.store.open(asset, version)
@@ -89,7 +88,7 @@ class Step:
     def recipe(self) -> Recipe:
         """What this run makes the asset by; the same after a crash, and when settings are set back."""
         inputs = {name: artifact.version for name, artifact in self.inputs().items()}
-        return recipe_now(self.context.assets_def.specs_by_key[self.context.asset_key], inputs)
+        return recipe_now(self.context.assets_def.get_asset_spec(self.context.asset_key), inputs)
 
     def publish(
         self,
@@ -126,7 +125,7 @@ class Step:
 
     def previous(self) -> Artifact | None:
         """The intact version that the same code and settings gave last, from whatever inputs."""
-        code_version = recipe_now(self.context.assets_def.specs_by_key[self.context.asset_key], {}).code_version
+        code_version = recipe_now(self.context.assets_def.get_asset_spec(self.context.asset_key), {}).code_version
         for followed in self.store.followed(self.name):
             if followed.recipe.code_version == code_version:
                 try:
@@ -164,7 +163,7 @@ class Step:
         before = made_by(self.store, self.context.instance, self.name)
         why = both_languages(why_stale(self.store, before, recipe)) if before != recipe else "nothing changed"
         if WHY_TAG not in self.context.run.tags:
-            self.context.instance.add_run_tags(self.context.run.run_id, {WHY_TAG: f"{self.name}: {why}"[:500]})
+            tag_run(self.context.instance, self.context.run.run_id, {WHY_TAG: f"{self.name}: {why}"[:500]})
         metadata = {**dagster_metadata(artifact.metadata), **self.notes, WHY: why, RECIPE: recipe.id}
         metadata |= {"version": artifact.version, "size_mb": round(artifact.size / 1e6, 3)}
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.version))
@@ -202,19 +201,21 @@ def made_by(store: Store, instance: dg.DagsterInstance, asset: str) -> Recipe | 
 
 def recipe_followed(instance: dg.DagsterInstance, asset: str) -> str | None:
     """The id of the recipe of an asset's last materialization, or None."""
-    event = instance.get_latest_materialization_event(key_of(asset))
-    made = event.asset_materialization if event else None
-    recipe = made.metadata.get(RECIPE) if made else None
+    made = lineage_of(instance, asset)
+    return recipe_of(made) if made else None
+
+
+def recipe_of(made: Lineage) -> str | None:
+    """The id of the recipe that a materialization followed; None where it was reported by hand."""
+    recipe = made.metadata.get(RECIPE)
     return str(recipe.value) if recipe else None
 
 
 def latest_version(instance: dg.DagsterInstance, asset: str) -> str | None:
     """The data version of an asset's last materialization, or of its last observation; None without either."""
-    key = key_of(asset)
-    event = instance.get_latest_materialization_event(key)
-    if event and event.asset_materialization:
-        return (event.asset_materialization.tags or {}).get(DATA_VERSION)
-    for record in instance.fetch_observations(key, limit=1).records:
+    if made := lineage_of(instance, asset):
+        return made.version
+    for record in instance.fetch_observations(key_of(asset), limit=1).records:
         observation = record.event_log_entry.asset_observation
         return observation.tags.get(DATA_VERSION) if observation else None
     return None

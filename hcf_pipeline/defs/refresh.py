@@ -16,6 +16,7 @@ from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.defs.asset_keys import key_of, name_of
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.corpus.look import look_again, peek_at_corpus, seen_corpus
+from hcf_pipeline.defs.dagster_private import is_failed_check, job_of_all_assets, listen, nodes_defined
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.liveness import reap_dead_runs, this_process
@@ -67,11 +68,11 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
         nobody_else(instance)
         look_again(settings, instance)
         defs = build_definitions(settings)
-        graph = defs.resolve_asset_graph()
-        found = asset_states(graph, instance, store)
+        nodes = nodes_defined(defs)
+        found = asset_states(nodes, instance, store)
         damaged = _damaged(store, found)
         if _mend(store, instance, [state for state in found.values() if state.name not in damaged]):
-            found = asset_states(graph, instance, store)
+            found = asset_states(nodes, instance, store)
         forced: dict[str, Why | None] = {**damaged, **dict.fromkeys(REFITTED if refit else ())}
         while (plan := _plan(settings, _with(found, forced), train=train)) and (
             wave := [name for name in plan.wave if name not in ran]
@@ -81,7 +82,7 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
             why = {name: states[name].why for name in wave if states[name].why}
             _run(defs, instance, wave, watcher, ran, why, refit=refit and not REFITTED.isdisjoint(wave))
             forced = {name: reason for name, reason in forced.items() if name not in wave}
-            found = asset_states(graph, instance, store)
+            found = asset_states(nodes, instance, store)
             forced |= _unpinned(store, found)
         if plan.blocked:
             refuse(failed_gates(settings, found))
@@ -115,7 +116,7 @@ def status(settings: Settings) -> Status:
     """
     store = store_of(settings)
     with dagster_instance(settings) as instance:
-        found = asset_states(build_definitions(settings).resolve_asset_graph(), instance, store)
+        found = asset_states(nodes_defined(build_definitions(settings)), instance, store)
         reasons: dict[str, Why | None] = dict(_damaged(store, found))
         if moved := _moved(settings):
             reasons[TURN_TABLE] = moved
@@ -227,8 +228,8 @@ def _run(
     refit: bool,
 ) -> None:
     run_id = str(uuid.uuid4())
-    instance.add_event_listener(run_id, _listener(watcher, ran, frozenset(wave)))
-    job = defs.resolve_implicit_global_asset_job_def()
+    listen(instance, run_id, _listener(watcher, ran, frozenset(wave)))
+    job = job_of_all_assets(defs)
     tags = {
         BY: HCF_REFRESH,
         WHY_TAG: "\n".join(f"{name}: {both_languages(words)}" for name, words in why.items())[:500],
@@ -245,7 +246,7 @@ def _run(
     except Exception as error:
         if ours := _explained(error):
             raise ours from error
-        if type(error).__name__ == "DagsterAssetCheckFailedError":
+        if is_failed_check(error):
             return  # the plan knows: nothing is made from what did not pass
         raise RunFailed(
             zh=f"运行失败：{type(error).__name__}: {error}。完整日志：hcf ui，然后打开 Runs 里的 {run_id[:8]}。",

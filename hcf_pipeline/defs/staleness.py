@@ -1,42 +1,24 @@
-"""What is stale and why: the state of every asset, as the Dagster UI sees it too.
+"""What is stale and why: an asset is fresh while the recipe that it was made by is the one that it would be made by now.
 
-The resolver is Dagster's own and private; it is used in this one place (dagster is pinned below 1.14 for it).
+The recipe's id stands in Dagster's record of the last materialization, so that the store's books may be lost. Dagster's
+UI compares the same code versions and input versions, and a test keeps the two in step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCause, StaleCauseCategory
-from dagster._core.loader import LoadingContext
-from dagster._utils.aiodataloader import BlockingDataLoader, DataLoader
 
-from hcf_pipeline.defs.asset_keys import name_of
-from hcf_pipeline.defs.publishing import latest_version, made_by, recipe_now
+from hcf_pipeline.chat.hold import with_holds
+from hcf_pipeline.defs.dagster_private import Lineage, Node, lineage_of
+from hcf_pipeline.defs.publishing import latest_version, recipe_now, recipe_of
 from hcf_pipeline.defs.why import NEVER_BUILT, Why, why_stale
 from hcf_pipeline.store import Recipe, Store
 
 State = Literal["fresh", "stale", "missing"]
-
-
-class _Loading(LoadingContext):
-    """Loads events for the resolver, once each."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
-        self._loaders: dict[type, tuple[DataLoader[Any, Any], BlockingDataLoader[Any, Any]]] = {}
-
-    @property
-    def instance(self) -> dg.DagsterInstance:
-        return self._instance
-
-    @property
-    def loaders(self) -> dict[type, tuple[DataLoader[Any, Any], BlockingDataLoader[Any, Any]]]:
-        return self._loaders
 
 
 @dataclass(frozen=True)
@@ -47,7 +29,7 @@ class AssetState:
     version: str | None
     parents: frozenset[str]
     observed_only: bool  # a source: looked at, never run
-    made_by: Recipe | None  # the recipe of its last materialization
+    made_by: Recipe | None  # the recipe of its last materialization; None too where the store forgot it
     now: Recipe  # the recipe that it would be made by
     is_whole: bool = True  # false where its files were found damaged
 
@@ -64,40 +46,39 @@ class AssetState:
         return self.made_by is not None and self.made_by.code_version == self.now.code_version
 
 
-def asset_states(graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, store: Store) -> dict[str, AssetState]:
-    """The state of every asset, in topological order."""
-    resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
-    keys = list(graph.toposorted_asset_keys)
-    versions = {key: latest_version(instance, name_of(key)) for key in keys}
-    states: dict[str, AssetState] = {}
-    for key in keys:
-        name, node = name_of(key), graph.get(key)
-        parents = {name_of(parent): versions[parent] for parent in node.parent_keys}
-        now = recipe_now(node, {parent: version for parent, version in parents.items() if version is not None})
-        before = made_by(store, instance, name) if node.is_materializable else None
-        state: State = "missing" if versions[key] is None else "fresh"
-        why: tuple[Why, ...] = ()
-        if node.is_materializable:
-            state = resolver.get_status(key).value.lower()  # type: ignore[assignment]
-            if state == "missing":
-                why = (NEVER_BUILT,)
-            elif state == "stale":
-                why = (why_stale(store, before, now) if before else ()) or _dagsters(resolver.get_stale_causes(key))
-        states[name] = AssetState(
-            name, state, why, versions[key], frozenset(parents), not node.is_materializable, before, now
-        )
-    return states
+def asset_states(nodes: Sequence[Node], instance: dg.DagsterInstance, store: Store) -> dict[str, AssetState]:
+    """The state of every asset, in the topological order of `nodes`."""
+    made = {node.name: lineage_of(instance, node.name) for node in nodes}
+    versions = {node.name: _version(node, instance, made[node.name]) for node in nodes}
+    return {node.name: _state(node, made[node.name], versions, store) for node in nodes}
 
 
-def _dagsters(causes: Sequence[StaleCause]) -> tuple[Why, ...]:
-    """Dagster's own reasons, where the store no longer knows how the asset was made."""
-    found: list[Why] = []
-    for cause in causes:
-        if cause.category == StaleCauseCategory.CODE:
-            found.append(Why("它的设置或代码变了", "its settings or code changed"))
-        elif cause.dependency is not None:
-            name = name_of(cause.dependency.asset_key)
-            found.append(Why(f"{name} 有了新版本", f"{name} has a new version"))
-        else:
-            found.append(Why(cause.reason, cause.reason))
-    return tuple(dict.fromkeys(found))
+def _version(node: Node, instance: dg.DagsterInstance, made: Lineage | None) -> str | None:
+    if node.observed_only:
+        return latest_version(instance, node.name)
+    return made.version if made else None
+
+
+def _state(node: Node, made: Lineage | None, versions: dict[str, str | None], store: Store) -> AssetState:
+    version = versions[node.name]
+    latest = {name: found for name in node.parents if (found := versions[name]) is not None}
+    now = recipe_now(node, with_holds(store, node.name, latest))
+    recipe = recipe_of(made) if made else None
+    followed = store.follow(node.name, recipe) if recipe else None
+    before = followed.recipe if followed else None
+    state: State = "fresh"
+    why: tuple[Why, ...] = ()
+    if version is None:
+        state, why = "missing", () if node.observed_only else (NEVER_BUILT,)
+    elif made and not node.observed_only and recipe != now.id:
+        state, why = "stale", why_stale(store, before, now) if before else tuple(_by_lineage(made, now))
+    return AssetState(node.name, state, why, version, node.parents, node.observed_only, before, now)
+
+
+def _by_lineage(made: Lineage, now: Recipe) -> Iterator[Why]:
+    """What Dagster's own record tells, where the store no longer knows the recipe."""
+    if made.code_version != now.code_version:
+        yield Why("它的设置或代码变了", "its settings or code changed")
+    for name in sorted(made.inputs.keys() | now.inputs.keys()):
+        if made.inputs.get(name) != now.inputs.get(name):
+            yield Why(f"{name} 有了新版本", f"{name} has a new version")

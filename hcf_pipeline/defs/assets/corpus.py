@@ -21,6 +21,7 @@ from hcf_pipeline.corpus.tables import (
 )
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.defs.corpus.look import look_again
+from hcf_pipeline.defs.dagster_private import look_up_inputs_again
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns, latest_version
 from hcf_pipeline.defs.samples import N_SAMPLES, cell, table
 from hcf_pipeline.errors import CorpusMoved
@@ -53,6 +54,7 @@ def turn_table(
     step = Step(context, store)
     if latest_version(context.instance, RAW_TRANSCRIPTS) is None:  # a first click on "Materialize all" works too
         look_again(settings, context.instance)
+        look_up_inputs_again(context)
     before = step.previous()
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:

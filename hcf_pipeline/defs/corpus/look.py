@@ -13,7 +13,8 @@ from hcf_pipeline.corpus.git import fetch_corpus
 from hcf_pipeline.corpus.manifest import LOOK, MANIFEST, Look, Manifest, look_at
 from hcf_pipeline.corpus.settle import settle
 from hcf_pipeline.defs.asset_keys import key_of
-from hcf_pipeline.defs.publishing import DATA_VERSION, WHY, dagster_metadata, latest_version, store_of
+from hcf_pipeline.defs.dagster_private import DATA_VERSION, last_check_failed
+from hcf_pipeline.defs.publishing import WHY, dagster_metadata, latest_version, store_of
 from hcf_pipeline.errors import ArtifactError, CorpusError, HcfError
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Built, Metadata, Recipe
@@ -136,9 +137,7 @@ def transcripts_are_there(settings: Settings) -> dg.AssetChecksDefinition:
 def _tell(instance: dg.DagsterInstance, *, passed: bool, words: str) -> None:
     """Records the check, if its result is another than last time."""
     key = dg.AssetCheckKey(key_of(RAW_TRANSCRIPTS), THERE)
-    last = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
-    failed_before = last is not None and last.status.name == "FAILED"
-    if failed_before == passed:
+    if last_check_failed(instance, key) == passed:
         instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
                 asset_key=key_of(RAW_TRANSCRIPTS),
