@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hcf_pipeline.corpus.pairs import Pair
 from hcf_pipeline.corpus.tables import read_pairs
-from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED
+from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL
 from hcf_pipeline.errors import DataError, Lang
 from hcf_pipeline.settings import SftSettings
 
@@ -26,7 +26,14 @@ _WORDS = {
     ),
     NOISE_REMOVED: (
         ("个被 [corpus] noise 去掉了内容", "where [corpus] noise took something away"),
-        ("检查 [corpus] noise", "check noise of [corpus]"),
+        ("检查 [corpus] 的 noise 和 lost_pattern", "check noise and lost_pattern of [corpus]"),
+    ),
+    UNKNOWN_LABEL: (
+        ("个碰到了没有设置的称呼", "next to a label that is not set"),
+        (
+            "把 hcf check 列出的称呼写进 [corpus] 的 guest_labels、other_labels 或 not_labels",
+            "write the labels that hcf check lists into guest_labels, other_labels or not_labels of [corpus]",
+        ),
     ),
 }
 
@@ -48,25 +55,29 @@ def count_reasons(pairs: Iterable[Pair], sft: SftSettings) -> Counter[str]:
 
 def reasons(counts: Mapping[str, int], lang: Lang) -> str:
     """How many pairs are left out and why, the commonest reason first; "" where none is."""
-    found = [f"{counts[reason]} {_WORDS[reason][0][lang == 'en']}" for reason in _by_count(counts)]
+    found = [f"{counts[reason]} {_words(reason)[0][lang == 'en']}" for reason in _by_count(counts)]
     return (", " if lang == "en" else "，").join(found)
 
 
 def next_step(counts: Mapping[str, int], lang: Lang) -> str:
     """What to do about the commonest reason; "" where no pair is left out."""
-    return next((_WORDS[reason][1][lang == "en"] for reason in _by_count(counts)), "")
+    return next((_words(reason)[1][lang == "en"] for reason in _by_count(counts)), "")
 
 
 def nothing_to_learn(pairs: Path, sft: SftSettings) -> DataError:
-    """The sentence for a pair table with nothing left to learn from: how many pairs it has, and why it is none of them.
-
-    `pairs` is the folder of the table, which may be empty. Pairs that nothing speaks against count too: they are held
-    out, not sampled, or too few for what asks.
-    """
+    """The sentence for a pair table with nothing left to learn from; `pairs` is its folder, and it may be empty."""
     counts: Counter[str] = Counter()
     for _, _, found in read_pairs(pairs):
         counts += count_reasons(found, sft)
-    n_pairs, n_used = counts.total(), counts[USED]
+    return none_left(counts)
+
+
+def none_left(counts: Mapping[str, int]) -> DataError:
+    """How many pairs there are, and why it is none of them.
+
+    Pairs that nothing speaks against count too: they are held out, not sampled, or too few for what asks.
+    """
+    n_pairs, n_used = sum(counts.values()), counts.get(USED, 0)
     if not n_pairs:
         return DataError(
             zh="文稿里没有一问一答，所以没有可以学的：没有哪次提问后面跟着回答；请检查 [corpus] 的 host_labels 和 guest_labels。",
@@ -87,4 +98,10 @@ def nothing_to_learn(pairs: Path, sft: SftSettings) -> DataError:
 
 
 def _by_count(counts: Mapping[str, int]) -> list[str]:
-    return sorted((reason for reason in _WORDS if counts.get(reason)), key=lambda reason: -counts[reason])
+    found = [reason for reason, n in counts.items() if n and reason != USED]
+    return sorted(found, key=lambda reason: (-counts[reason], reason))
+
+
+def _words(reason: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    flagged = ((f"个标着 {reason}", f"flagged {reason}"), ("检查文稿", "check the transcripts"))
+    return _WORDS.get(reason, flagged)

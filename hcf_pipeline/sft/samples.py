@@ -22,7 +22,7 @@ import pyarrow as pa
 from hcf_pipeline.chat.prompt import Message, build_messages
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.corpus.tables import read_pairs
-from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED
+from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL
 from hcf_pipeline.settings import SftSettings
 from hcf_pipeline.sft.left_out import SHORT, USED, nothing_to_learn
 from hcf_pipeline.sft.split import held_out_transcripts, sampled_transcripts
@@ -63,6 +63,7 @@ class SampleReport:
     n_left_out_noise: int
     n_left_out_short: int
     n_chars: int  # guest and host, both splits
+    n_left_out_unknown_label: int = 0  # reports of before have none
 
     @staticmethod
     def load(samples: Path) -> SampleReport:
@@ -123,6 +124,7 @@ def write_samples(
         n_pairs_cut=tally[CUT],
         n_left_out_cut_off=tally[CUT_OFF],
         n_left_out_noise=tally[NOISE_REMOVED],
+        n_left_out_unknown_label=tally[UNKNOWN_LABEL],
         n_left_out_short=tally[SHORT],
         n_chars=n_chars,
     )

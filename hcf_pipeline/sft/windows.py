@@ -27,9 +27,9 @@ class Window(NamedTuple):
 def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Iterator[Window]:
     """Windows of up to max_pairs pairs and max_chars characters, in order, no pair twice.
 
-    Left out: pairs where the broadcast broke off or the transcriber's noise was removed, and answers shorter than
-    min_host_chars; a window never reaches across one of them. A pair that is longer than max_chars alone is cut:
-    the answer at the end of a sentence, the guest (who gets half of the room at most) at the beginning of one.
+    Left out is what left_out.py says; a window never reaches across such a pair, nor across turns that are in no
+    pair. A pair that is longer than max_chars alone is cut: the answer at the end of a sentence, the guest (who gets
+    half of the room at most) at the beginning of one.
     """
     pending: list[Pair] = []
     n_chars = 0
@@ -46,7 +46,11 @@ def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Ite
             pair = _cut(pair, sft.max_chars)  # noqa: PLW2901
             size = len(pair.guest_text) + len(pair.host_text)
             tally[CUT] += 1
-        if pending and (len(pending) == sft.max_pairs or n_chars + size > sft.max_chars):
+        if pending and (
+            pair.first_turn != pending[-1].last_turn + 1
+            or len(pending) == sft.max_pairs
+            or n_chars + size > sft.max_chars
+        ):
             yield _window(pending, n_chars)
             pending, n_chars = [], 0
         pending.append(pair)

@@ -18,6 +18,7 @@ from hcf_pipeline.corpus.tables import (
     write_pair_table,
     write_turn_table,
 )
+from hcf_pipeline.corpus.tables import REPORT as TURN_REPORT
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.defs.corpus.look import RAW, look_at_corpus, pull_corpus
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns, dagster_metadata, described, latest_version, store_of
@@ -33,9 +34,10 @@ def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     corpus = settings.sections.corpus
     look_by = Recipe(1, settings.reads("corpus.include", "corpus.exclude"))
-    reads = ("host_labels", "guest_labels", "date_pattern", "interrupted_pattern", "noise", "max_file_mb")
-    turns_by = Recipe(2, settings.reads(*(f"corpus.{name}" for name in reads)))
-    pairs_by = Recipe(2)
+    labels = ("host_labels", "guest_labels", "other_labels", "not_labels")
+    reads = (*labels, "date_pattern", "interrupted_pattern", "noise", "lost_pattern", "max_file_mb")
+    turns_by = Recipe(3, settings.reads(*(f"corpus.{name}" for name in reads)))
+    pairs_by = Recipe(3)
 
     @dg.multi_observable_source_asset(  # type: ignore[untyped-decorator]
         name="look_at_the_corpus",
@@ -72,10 +74,10 @@ def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 TURN_SCHEMA,
                 transcript="path in the corpus folder",
                 date="from the file name; null where it is incomplete",
-                turn="from 1, in file order",
+                turn="from 1, in file order; the turns of other speakers take a number each",
                 side="host or guest",
                 label="the speaker's label as it stands in the file",
-                flags="noise_removed, cut_off",
+                flags="noise_removed, cut_off, unknown_label",
             ),
         ),
     )
@@ -135,9 +137,10 @@ def corpus_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             previous = before.path if before else None
             version, n_pairs, personas = write_pair_table(turns, folder, previous)
             step.notes["transcripts_paired"] = n_made(folder / PAIRS, previous and previous / PAIRS)
+            hosts = personas or TurnReport.load(inputs["turn_table"].file(TURN_REPORT)).host_labels
             metadata: Metadata = {
                 "rows": n_pairs,
-                "persona": next(iter(personas), ""),
+                "persona": next(iter(hosts), ""),
                 "samples": _pair_samples(folder / PAIRS),
             }
             return Built(metadata, version)

@@ -28,7 +28,7 @@ def sft_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     sections = settings.sections
     embedded = sections.base.model == EMBEDDED
-    samples_by = Recipe(1, settings.reads("sft", "chat.persona_prompt"))
+    samples_by = Recipe(2, settings.reads("sft", "chat.persona_prompt"))
     base_by = model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps")
     adapter_by = Recipe(1, settings.reads("lora", "base.quantize"))
 
