@@ -22,7 +22,7 @@ from itertools import pairwise
 
 # A name: at most three words without punctuation, and a letter among them. No clock time, no address (`://`).
 _SIGN = r"\u2190-\u2bff\U0001f000-\U0001faff\ufe0f\u200d"  # arrows, symbols, emoji
-_WORD = rf"(?:[A-Za-z.'’\-]{{1,20}}|[\w{_SIGN}@&(（\[][\w{_SIGN}·・.'’@&()（）\[\]\-]{{0,11}})"
+_WORD = rf"(?:[A-Za-z][A-Za-z.'’\-]{{0,19}}|[\w{_SIGN}@&(（\[][\w{_SIGN}·・.'’@&()（）\[\]\-]{{0,11}})"
 _LABEL = re.compile(rf"(?=[^：:]{{0,60}}?[^\W\d_])({_WORD}(?: {_WORD}){{0,2}})[ \t\u3000]*[：:](?!//)")
 
 _BETWEEN_DIGITS = re.compile(r"\d[：:]\d{1,2}(?!\d)")  # a time or a score: 下午12：30, 比分3：2
@@ -30,16 +30,16 @@ _BETWEEN_DIGITS = re.compile(r"\d[：:]\d{1,2}(?!\d)")  # a time or a score: 下
 _NUMERALS = "一二三四五六七八九十百两几"
 _CONNECTIVES = (
     "注意 记住 所以 因此 于是 因为 由于 但是 但 不过 然而 可是 而且 并且 或者 如果 假如 比如 例如 譬如 比如说 举例 举个例子 "
-    "首先 其次 再次 然后 最后 接着 另外 此外 还有 再有 同时 总之 总的来说 总体来说 综上 总结 小结 结论 结果 原因 理由 答案 "
-    "问题 补充 备注 附注 附 说明 解释 提示 提醒 重点 要点 关键 意思 也就是 也就是说 换句话说 换言之 简单说 简单来说 具体来说 "
-    "具体 一句话 其中 其他 前者 后者 以上 以下 如下 "
+    "首先 其次 再次 然后 最后 接着 另外 此外 还有 再有 同时 总之 总的来说 总体来说 综上 总结 小结 结论 结果 原因 理由 "
+    "补充 备注 附注 附 说明 解释 提示 提醒 重点 要点 关键 意思 也就是 也就是说 换句话说 换言之 简单说 简单来说 具体来说 "
+    "具体 一句话 其中 前者 后者 以上 以下 如下 "
     "note notes nb ps p.s. example for.example e.g. i.e. first firstly second secondly third thirdly next then finally last "
-    "so but because and or also however therefore thus summary conclusion result reason answer.is point important remember"
+    "so but because and or also however therefore thus summary conclusion result reason important remember"
 )
 _PLAIN = re.compile(
-    rf"第[{_NUMERALS}\d]+\w{{0,2}}|其?[{_NUMERALS}]+(?:是|来|则)?|[a-z]"  # 第一, 第二点, 其三, 一, 二是
+    rf"第[{_NUMERALS}\d]+\w{{0,2}}|其?(?!(.)\1)[{_NUMERALS}]+(?:是|来|则)?"  # 第一, 第二点, 其三, 一, 二是; not the name 七七
     rf"|.*(?:[{_NUMERALS}\d][点时]半?|\d[分秒年月日元块岁]|月[{_NUMERALS}\d]+[号日])"  # 晚上8点, 3月5号
-    r"|.*[说问讲喊曰写是]|.*(?:[说问]道|如下|包括)"  # 他跟我说, 结论是
+    r"|.+(?:(?<![解小])说|(?<![提顾])问|喊|曰|写|是|说道|问道)|如下|.+(?:如下|包括)"  # 他跟我说, 结论是; not 解说 nor 提问
     r"|(?:i|he|she|it|we|you|they|this|that|there|what|who|which|here) .*|.* (?:said|says?|asks?|asked|is|are|was|were|be)"
     rf"|{'|'.join(re.escape(word).replace(re.escape('.'), '[ .]') for word in _CONNECTIVES.split())}",
     re.IGNORECASE,

@@ -61,7 +61,9 @@ class Grammar:
     @cached_property
     def speakers(self) -> dict[str, Side | Literal["other"]]:
         """Whose turn each label opens that is set."""
-        return dict.fromkeys(self.settings.other_labels, "other") | self.sides
+        speakers: dict[str, Side | Literal["other"]] = dict.fromkeys(self.settings.other_labels, "other")
+        speakers.update(self.sides)
+        return speakers
 
     @cached_property
     def label(self) -> re.Pattern[str]:
@@ -170,7 +172,6 @@ def _parse(  # noqa: PLR0912 (a function call a line would cost a fifth of the s
                 if speaking:
                     _flag(turns, UNKNOWN_LABEL)
             if unknown in others:
-                dropped = _close(turns, more, dropped)
                 no += 1
                 speaking = False
             elif speaking:

@@ -108,7 +108,22 @@ def test_where_speakers_repeat_their_labels_standing_between_two_of_one_proves_n
 
 
 @pytest.mark.parametrize(
-    "label", ["🐟老魏", "Dr. Lee", "O'Brien", "Christopher", "Anna Maria Vogt", "SPEAKER_02", "嘉宾1"]
+    "label",
+    [
+        "🐟老魏",
+        "Dr. Lee",
+        "O'Brien",
+        "Christopher",
+        "Anna Maria Vogt",
+        "SPEAKER_02",
+        "嘉宾1",
+        "Q",
+        "问",
+        "提问",
+        "解说",
+        "七七",
+        "主讲",
+    ],
 )
 def test_a_third_speaker_may_have_any_name(label: str) -> None:
     transcript = parse_transcript(f"乙：问\n甲：答\n{label}：插话\n乙：又问\n甲：又答\n{label}: 再插\n乙：好", GRAMMAR)
@@ -139,6 +154,11 @@ def test_a_single_line_start_that_could_be_a_name_is_words_in_doubt() -> None:
     assert [pair.flags for pair in pair_turns(transcript.turns)] == [UNKNOWN_LABEL]
 
 
+def test_what_recurs_within_one_turn_recurs_as_words_do() -> None:
+    turns = parse_transcript("乙：问\n甲：前面\n预算：三万\n预算：四万\n乙：好", GRAMMAR).turns
+    assert [turn.text for turn in turns] == ["问", "前面\n预算：三万\n预算：四万", "好"]
+
+
 def test_settings_say_who_is_a_speaker_and_what_is_not() -> None:
     grammar = Grammar(
         CorpusSettings(host_labels=["甲"], guest_labels=["乙"], other_labels=["旁白（一）"], not_labels=["预算"])
@@ -157,7 +177,15 @@ def test_a_line_that_is_only_a_name_opens_no_turn(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["12:30 开播", "https://example.com/a", "他说了很多很多话以后才想起来这件事：没带钱", "“好”：这样"]
+    "line",
+    [
+        "12:30 开播",
+        "- 价格：三块",
+        "# 小节：一",
+        "https://example.com/a",
+        "他说了很多很多话以后才想起来这件事：没带钱",
+        "“好”：这样",
+    ],
 )
 def test_what_only_looks_like_a_label_stays_with_its_turn(line: str) -> None:
     transcript = parse_transcript(f"甲：前面\n{line}", GRAMMAR)
@@ -169,6 +197,12 @@ def test_text_before_the_first_label_is_counted_and_left_out() -> None:
     transcript = parse_transcript("# 标题\n说明文字\n甲：好", GRAMMAR)
     assert transcript.n_chars_before_first_label == len("# 标题说明文字")
     assert [turn.text for turn in transcript.turns] == ["好"]
+
+
+def test_what_another_speaker_says_before_the_first_known_one_is_no_text_before_the_labels() -> None:
+    grammar = Grammar(CorpusSettings(host_labels=["甲"], guest_labels=["乙"], other_labels=["丙"]))
+    transcript = parse_transcript("说明\n丙：欢迎\n大家好\n乙：好", grammar)
+    assert (transcript.n_chars_before_first_label, [turn.no for turn in transcript.turns]) == (2, [2])
 
 
 def test_noise_lines_are_dropped_counted_and_flagged_where_words_were_lost() -> None:
