@@ -39,6 +39,9 @@ def told(text: str) -> list[tuple[str, str, str]]:
         (f"乙：{LOST}\n乙：B\n甲：b", [("B", "b", NOISE_REMOVED)]),
         (f"乙：{LOST}\n乙：B\n乙：C\n甲：b", [("B\nC", "b", NOISE_REMOVED)]),
         (f"乙：A\n乙：{LOST}\n甲：b", []),
+        # one damaged question says nothing of the next one
+        (f"乙：{LOST}\n乙：B\n甲：b\n乙：C\n甲：c", [("B", "b", NOISE_REMOVED), ("C", "c", "")]),
+        (f"丙：x\n乙：{LOST}\n丙：x\n乙：C\n甲：c", [("C", "c", "")]),
         # nothing was removed where a label stands alone
         ("乙：A\n甲：a\n乙：\n甲：b", [("A", "a\nb", "")]),
     ],
@@ -47,6 +50,13 @@ def test_a_removed_turn_ends_the_pair_and_flags_what_it_damaged(
     text: str, expected: list[tuple[str, str, str]]
 ) -> None:
     assert told(text) == expected
+
+
+@pytest.mark.parametrize("damaged", range(2))
+def test_the_flag_of_the_question_and_that_of_the_answer_are_the_pairs(damaged: int) -> None:
+    turns = ["乙：一", "甲：二"]
+    turns[damaged] += f"\n{LOST}"
+    assert told("\n".join(turns)) == [("一", "二", NOISE_REMOVED)]
 
 
 @pytest.mark.parametrize("damaged", range(4))

@@ -50,6 +50,17 @@ def test_any_flag_leaves_a_pair_out_also_one_that_this_module_has_no_words_for()
     assert counts == {"used": 1, "some_new_flag": 1, SHORT: 1}
 
 
+def test_the_commonest_reason_stands_first_and_has_the_next_step() -> None:
+    counts = {"used": 9, SHORT: 1, "noise_removed": 3}
+    assert reasons(counts, "en").startswith("3 where [corpus] noise")
+    assert next_step(counts, "en") == "check noise and lost_pattern of [corpus]"
+
+
+def test_an_answer_of_just_the_length_that_is_asked_for_is_learnt() -> None:
+    counts = count_reasons([pair("好"), pair("好的"), pair("好的。")], SftSettings(min_host_chars=2))
+    assert counts == {"used": 2, SHORT: 1}
+
+
 def test_where_nothing_is_left_out_there_is_nothing_to_say() -> None:
     counts = count_reasons([pair("好的，可以。")], SFT)
     assert (reasons(counts, "zh"), next_step(counts, "en")) == ("", "")
