@@ -101,6 +101,11 @@ def test_a_question_of_a_third_speaker_and_its_answer_join_no_pair() -> None:
     ]
 
 
+def test_one_repeat_in_ten_turns_does_not_weaken_that_proof() -> None:
+    text = "乙：一\n甲：二\n甲：三\n乙：四\n甲：五\n乙：六\n甲：七\n老魏：问\n甲：八\n乙：九\n甲：十"
+    assert [turn.text for turn in parse_transcript(text, GRAMMAR).turns] == list("一二三四五六七八九十")
+
+
 def test_where_speakers_repeat_their_labels_standing_between_two_of_one_proves_nothing() -> None:
     text = "乙：问\n甲：答\n甲：接着答\n甲：还没完\n预算：三万\n甲：完了"
     turns = parse_transcript(text, GRAMMAR).turns
