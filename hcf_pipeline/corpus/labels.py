@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 # A name: at most three words without punctuation, and a letter among them. No clock time, no address (`://`).
@@ -51,9 +52,15 @@ MIN_TURNS_A_REPEAT = 10  # where a speaker follows himself more often, labels ar
 def label_at_start(line: str) -> re.Match[str] | None:
     """The match of what may be an unknown speaker's label at the start of a line, its name in group 1."""
     found = _LABEL.match(line)
-    if found is None or _BETWEEN_DIGITS.match(line, found.end(1) - 1) or _PLAIN.fullmatch(found[1]):
+    if found is None or _BETWEEN_DIGITS.match(line, found.end(1) - 1) or _is_plain(found[1]):
         return None
     return found
+
+
+@lru_cache(maxsize=4096)
+def _is_plain(name: str) -> bool:
+    """Remembered, for labels recur and the pattern is long."""
+    return bool(_PLAIN.fullmatch(name))
 
 
 def other_speakers(places: Mapping[str, Sequence[int]], labels: Sequence[str]) -> frozenset[str]:

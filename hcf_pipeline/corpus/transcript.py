@@ -164,7 +164,8 @@ def _parse(  # noqa: PLR0912 (a function call a line would cost a fifth of the s
             n_noise += 1
             if speaking:
                 dropped = True
-                _flag(turns, NOISE_REMOVED if grammar.is_loss(line) else "")
+                if grammar.is_loss(line):
+                    _flag(turns, NOISE_REMOVED)
         else:
             unknown = grammar.unknown_label(line)
             if unknown:
@@ -194,7 +195,9 @@ def _close(turns: list[Turn], more: list[str], dropped: bool) -> Literal[False]:
 
 
 def _flag(turns: list[Turn], flag: str) -> None:
-    turns[-1] = turns[-1]._replace(flags=joined_flags(turns[-1].flags, flag))
+    last = turns[-1]
+    if flag not in last.flags.split():
+        turns[-1] = last._replace(flags=joined_flags(last.flags, flag))
 
 
 def joined_flags(*flags: str) -> str:
