@@ -83,12 +83,20 @@ class CorpusSettings(Section):
     )
     host_labels: Labels = Field(["江照野", "户晨风"], description="labels of the persona's turns")
     guest_labels: Labels = Field(["水友", "某网友"], description="labels of everybody else's turns")
+    other_labels: list[NonEmpty] = Field(
+        [], description="labels of speakers who are neither: what they say is nobody's, and ends the pair before"
+    )
+    not_labels: list[NonEmpty] = Field([], description="what stands before a colon at line starts and is no speaker")
     date_pattern: NonEmpty = Field(
         r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
         description="regular expression with the groups year, month and day, searched in the file name",
     )
     interrupted_pattern: NonEmpty = Field(r"-INC$", description="searched in the file name without its ending")
     noise: list[NonEmpty] = Field([r"^【API调用失败"], description="regular expressions of lines to drop")
+    lost_pattern: NonEmpty = Field(
+        r"失败|错误|异常|超时|中断|断开|丢失|缺失|听不清|无法识别|(?i:error|fail|timed? ?out|lost|missing|inaudible|unintelligible)",
+        description="searched in lines of noise: where it matches, words were lost, and the turn is not learnt",
+    )
     max_file_mb: Positive = Field(64, description="larger files are quarantined, MB of 1,000,000 bytes")
     git_url: str = Field("", description="what `hcf corpus fetch` without an argument clones or updates")
 
@@ -103,7 +111,7 @@ class CorpusSettings(Section):
             )
         return pattern
 
-    @field_validator("interrupted_pattern")
+    @field_validator("interrupted_pattern", "lost_pattern")
     @classmethod
     def _pattern(cls, pattern: str) -> str:
         return _compiles(pattern)
@@ -113,7 +121,7 @@ class CorpusSettings(Section):
     def _patterns(cls, patterns: list[str]) -> list[str]:
         return [_compiles(p) for p in patterns]
 
-    @field_validator("host_labels", "guest_labels")
+    @field_validator("host_labels", "guest_labels", "other_labels", "not_labels")
     @classmethod
     def _labels(cls, labels: list[str]) -> list[str]:
         for label in labels:
@@ -125,12 +133,15 @@ class CorpusSettings(Section):
 
     @model_validator(mode="after")
     def _sides_differ(self) -> Self:
-        if both := set(self.host_labels) & set(self.guest_labels):
-            name = sorted(both)[0]
-            raise Refused(
-                zh=f"每个称呼只属于一方（{name} 同时在 host_labels 和 guest_labels 里）",
-                en=f"each label on one side only ({name} stands in host_labels and in guest_labels)",
-            )
+        seen: dict[str, str] = {}
+        for key in ("host_labels", "guest_labels", "other_labels", "not_labels"):
+            for name in sorted(set(getattr(self, key))):
+                before = seen.setdefault(name, key)
+                if before != key:
+                    raise Refused(
+                        zh=f"每个称呼只属于一方（{name} 同时在 {before} 和 {key} 里）",
+                        en=f"each label on one side only ({name} stands in {before} and in {key})",
+                    )
         return self
 
 

@@ -1,8 +1,9 @@
-"""`hcf check`: would a refresh go through on this machine? Disk, memory, GPU, token, corpus."""
+"""`hcf check`: would a refresh go through on this machine? Disk, memory, GPU, token, corpus and its pairs."""
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -14,6 +15,8 @@ from hcf_pipeline.settings import EMBEDDED, Settings
 Verdict = Literal["ok", "warning", "bad"]
 MARKS = {"ok": "[green]✔[/]", "warning": "[yellow]![/]", "bad": "[red]✘[/]"}
 GB = 1_000_000_000
+N_NAMED = 8  # unknown labels
+LEFT_OUT_SHARE = 0.1  # of the pairs: with more than that a reader should look why
 
 # Measured with the default corpus sizes; one build takes 7 bytes a corpus byte; room for a second one.
 HOME_BYTES_PER_CORPUS_BYTE = 15
@@ -57,8 +60,10 @@ def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
 
 def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
     from hcf_pipeline.corpus.manifest import Refused, scan
+    from hcf_pipeline.corpus.pairs import pair_turns
     from hcf_pipeline.corpus.tables import read_transcript
     from hcf_pipeline.corpus.transcript import Grammar
+    from hcf_pipeline.sft.left_out import count_reasons
 
     corpus = settings.sections.corpus
     try:
@@ -67,22 +72,50 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
         yield Finding("corpus", "bad", error.text(call.lang))
         return
     grammar = Grammar(corpus)
-    good, n_turns, unknown = 0, 0, 0
+    good, n_turns = 0, 0
+    unknown: Counter[str] = Counter()
+    pairs: Counter[str] = Counter()
     for file in manifest.files:
         parsed = read_transcript(settings.corpus_path, file, grammar)
         if not isinstance(parsed, Refused):
             good += 1
             n_turns += len(parsed.turns)
-            unknown += sum(parsed.unknown_labels.values())
+            unknown.update(parsed.unknown_labels)
+            pairs.update(count_reasons(pair_turns(parsed.turns), settings.sections.sft))
     n_files = len(manifest.files) + len(manifest.refused)
-    verdict: Verdict = "bad" if not good else "ok" if good > 0.9 * n_files and unknown < 0.05 * n_turns else "warning"
+    n_unknown = unknown.total()
+    verdict: Verdict = "bad" if not good else "ok" if good > 0.9 * n_files and n_unknown < 0.05 * n_turns else "warning"
+    named = "、".join(f"{label} {count}" for label, count in unknown.most_common(N_NAMED))
+    told = f"：{named}" if named else ""
+    told_en = f": {named}" if named else ""
     yield Finding(
         "corpus",
         verdict,
         call.say(
-            f"文稿：{settings.corpus_path}，{n_files} 个文件里 {good} 个可用，{n_turns} 次发言，{unknown} 行是未知称呼",
-            f"corpus: {settings.corpus_path}, {good} of {n_files} files usable, {n_turns} turns, {unknown} lines of unknown labels",
+            f"文稿：{settings.corpus_path}，{n_files} 个文件里 {good} 个可用，{n_turns} 次发言，{n_unknown} 行是未知称呼{told}",
+            f"corpus: {settings.corpus_path}, {good} of {n_files} files usable, {n_turns} turns, "
+            f"{n_unknown} lines of unknown labels{told_en}",
         ),
+    )
+    if good:
+        yield _pairs(pairs, call)
+
+
+def _pairs(counts: Counter[str], call: Invocation) -> Finding:
+    """How many pairs a model learns from, and why not from the others."""
+    from hcf_pipeline.sft.left_out import USED, next_step, none_left, reasons
+
+    n_pairs, n_used = counts.total(), counts[USED]
+    if not n_used:
+        return Finding("pairs", "bad", none_left(counts).text(call.lang))
+    zh = f"问答：{n_pairs} 个，其中 {n_used} 个可以学"
+    en = f"pairs: {n_pairs}, {n_used} of them to learn from"
+    if n_used < n_pairs:
+        zh, en = f"{zh}；{reasons(counts, 'zh')}", f"{en}; {reasons(counts, 'en')}"
+    if n_pairs - n_used <= LEFT_OUT_SHARE * n_pairs:
+        return Finding("pairs", "ok", call.say(zh, en))
+    return Finding(
+        "pairs", "warning", call.say(f"{zh}；请{next_step(counts, 'zh')}", f"{en}; {next_step(counts, 'en')}")
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from hcf_pipeline.corpus.transcript import Turn
+from hcf_pipeline.corpus.transcript import Turn, joined_flags
 
 
 class Pair(NamedTuple):
@@ -19,31 +19,50 @@ class Pair(NamedTuple):
 
 
 def pair_turns(turns: Iterable[Turn]) -> Iterator[Pair]:
-    """Consecutive turns of one side are joined by a line break; what the host says before any guest is no pair."""
-    no = 0
+    """Consecutive turns of one side are joined by a line break; what the host says before any guest is no pair.
+
+    No pair reaches across another speaker's turn (a number is missing there), nor across a turn whose words were all
+    removed. The flags of what a pair is made of are its own, and those of a removed turn go to what it damaged: the
+    answer that went on with it, or the question that began with it.
+    """
+    for no, (guest, host, lost) in enumerate(_exchanges(turns), 1):
+        first, last = guest[0], host[-1]
+        if len(guest) == len(host) == 1:  # nine of ten
+            flags = joined_flags(first.flags, last.flags, lost) if first.flags or last.flags or lost else ""
+            values = (no, first.text, last.text, last.label, first.no, last.no, flags)
+            yield tuple.__new__(Pair, values)  # half the time of the NamedTuple's own constructor
+        else:
+            flags = joined_flags(lost, *[turn.flags for turn in (*guest, *host)])
+            guest_text, host_text = "\n".join([t.text for t in guest]), "\n".join([t.text for t in host])
+            yield Pair(no, guest_text, host_text, host[0].label, first.no, last.no, flags)
+
+
+def _exchanges(turns: Iterable[Turn]) -> Iterator[tuple[list[Turn], list[Turn], str]]:
+    """The guest's turns, the host's that follow, and the flags of the removed turn next to them."""
     guest: list[Turn] = []
     host: list[Turn] = []
+    lost = ""  # flags of a removed turn that the question began with
+    last_no = 0
     for turn in turns:
-        if turn.side == "host":
-            if guest and turn.text:
-                host.append(turn)
-        elif turn.text:
+        if turn.no != last_no + 1:
             if host:
-                no += 1
-                yield _pair(no, guest, host)
-                guest, host = [turn], []
+                yield guest, host, lost
+            guest, host, lost = [], [], ""
+        last_no = turn.no
+        if turn.text:
+            if turn.side == "host":
+                if guest:
+                    host.append(turn)
+                else:
+                    lost = ""
+            elif host:
+                yield guest, host, lost
+                guest, host, lost = [turn], [], ""
             else:
                 guest.append(turn)
+        elif turn.flags:  # without a word and without a flag nothing was removed
+            if host:
+                yield guest, host, f"{lost} {turn.flags}" if turn.side == "host" else lost
+            guest, host, lost = [], [], turn.flags if turn.side == "guest" else ""
     if host:
-        yield _pair(no + 1, guest, host)
-
-
-def _pair(no: int, guest: list[Turn], host: list[Turn]) -> Pair:
-    first, last = guest[0], host[-1]
-    if len(guest) == len(host) == 1:  # nine of ten
-        flags = f"{first.flags} {last.flags}".strip() if first.flags or last.flags else ""
-        values = (no, first.text, last.text, last.label, first.no, last.no, flags)
-        return tuple.__new__(Pair, values)  # half the time of the NamedTuple's own constructor
-    flags = " ".join(sorted({flag for turn in (*guest, *host) for flag in turn.flags.split()}))
-    guest_text, host_text = "\n".join([t.text for t in guest]), "\n".join([t.text for t in host])
-    return Pair(no, guest_text, host_text, host[0].label, first.no, last.no, flags)
+        yield guest, host, lost

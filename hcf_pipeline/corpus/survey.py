@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from hcf_pipeline.corpus.labels import label_at_start
 from hcf_pipeline.corpus.manifest import scan
-from hcf_pipeline.corpus.transcript import UNKNOWN_LABEL
 from hcf_pipeline.errors import CorpusError
 from hcf_pipeline.settings import CorpusSettings
 
@@ -84,14 +84,18 @@ def survey(folder: Path) -> Survey:
     for file in surveyed:
         text = (Path(manifest.folder) / file.path).read_bytes().decode("utf-8-sig", "replace")
         labels_of[file.path] = set()
+        label = ""  # whose further lines follow
         for raw in text.splitlines():
             line = raw.strip()
             if pattern := next((p for p in NOISE_PATTERNS if re.match(p, line)), None):
                 noise[pattern] += 1
-            elif found := UNKNOWN_LABEL.match(line):
-                lines[found[1]] += 1
-                chars[found[1]] += len(line) - found.end()
-                labels_of[file.path].add(found[1])
+            elif found := label_at_start(line):
+                label = found[1]
+                lines[label] += 1
+                chars[label] += len(line) - found.end()
+                labels_of[file.path].add(label)
+            elif label:
+                chars[label] += len(line)
     least = max(3, LABEL_SHARE * lines.total())
     labels = [label for label, count in lines.items() if count >= least]
     if len(labels) < 2:

@@ -24,6 +24,7 @@ from hcf_pipeline.defs.liveness import UNDER_WAY
 from hcf_pipeline.defs.plan import Plan, make_plan
 from hcf_pipeline.defs.policy import waits
 from hcf_pipeline.defs.publishing import store_of
+from hcf_pipeline.defs.standstill import standstill
 from hcf_pipeline.defs.staleness import AssetState, asset_states
 from hcf_pipeline.settings import Settings
 
@@ -60,7 +61,8 @@ class _Look:
     def plan(self) -> Plan:
         store, refresh = store_of(self._settings), self._settings.sections.refresh
         failed = {gate.asset for gate in failed_gates(self._settings, self.states)}
-        return make_plan(self.states, waits(self.states, self._instance, store, refresh), failed)
+        waiting = waits(self.states, self._instance, store, refresh) | standstill(self.states, store, self._settings)
+        return make_plan(self.states, waiting, failed)
 
     @cached_property
     def being_made(self) -> frozenset[str]:

@@ -26,7 +26,8 @@ from hcf_pipeline.models import listing_of
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Recipe
 
-TURNS_BY = ("host_labels", "guest_labels", "date_pattern", "interrupted_pattern", "noise", "max_file_mb")
+LABELS = ("host_labels", "guest_labels", "other_labels", "not_labels")
+TURNS_BY = (*LABELS, "date_pattern", "interrupted_pattern", "noise", "lost_pattern", "max_file_mb")
 RANKED_BY = (
     "k1",
     "b",
@@ -45,9 +46,9 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
     reads = settings.reads
     return {
         RAW_TRANSCRIPTS: Recipe(1, reads("corpus.include", "corpus.exclude")),
-        TURN_TABLE: Recipe(2, reads(*(f"corpus.{name}" for name in TURNS_BY))),
-        PARSED_PAIRS: Recipe(2),
-        SFT_DATASET: Recipe(1, reads("sft", "chat.persona_prompt")),
+        TURN_TABLE: Recipe(3, reads(*(f"corpus.{name}" for name in TURNS_BY))),
+        PARSED_PAIRS: Recipe(3),
+        SFT_DATASET: Recipe(2, reads("sft", "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
         LORA_ADAPTER: Recipe(1, reads("lora", "base.quantize")),
         CHUNK_TABLE: Recipe(2, reads("chunks")),

@@ -25,6 +25,7 @@ from hcf_pipeline.defs.policy import pairs_waiting, told
 from hcf_pipeline.defs.publishing import REFIT, WHY_TAG, recipe_followed, store_of
 from hcf_pipeline.defs.rollback import record_serving
 from hcf_pipeline.defs.staleness import AssetState, asset_states
+from hcf_pipeline.defs.standstill import standstill
 from hcf_pipeline.defs.tidying import tidy_up
 from hcf_pipeline.defs.why import Why, both_languages
 from hcf_pipeline.errors import HcfError, HomeBusy, RunFailed
@@ -135,12 +136,13 @@ def status(settings: Settings) -> Status:
                     )
                     states[state.name] = replace(state, why=(*state.why, why))
         serving = store.readable(RELEASE)
-        plan = make_plan(states, (), {gate.asset for gate in failed})
+        plan = make_plan(states, standstill(states, store, settings), {gate.asset for gate in failed})
         return Status(states, serving.version if serving else None, plan.blocked)
 
 
 def _plan(settings: Settings, states: Mapping[str, AssetState], *, train: bool) -> Plan:
-    return make_plan(states, () if train else TRAINING, {gate.asset for gate in failed_gates(settings, states)})
+    waits = standstill(states, store_of(settings), settings) | set(() if train else TRAINING)
+    return make_plan(states, waits, {gate.asset for gate in failed_gates(settings, states)})
 
 
 def _damaged(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:

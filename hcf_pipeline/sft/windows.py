@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.corpus.pairs import Pair
-from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED
 from hcf_pipeline.settings import SftSettings
+from hcf_pipeline.sft.left_out import USED, left_out
 
-USED, SHORT, CUT = "used", "short", "cut"  # what `tally` counts, beside the names of the flags
+CUT = "cut"  # what `tally` counts beside the reasons of left_out.py
 
 _SENTENCE_END = re.compile(r"[。！？!?…；\n]+[」』”）]*")
 
@@ -27,14 +27,14 @@ class Window(NamedTuple):
 def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Iterator[Window]:
     """Windows of up to max_pairs pairs and max_chars characters, in order, no pair twice.
 
-    Left out: pairs where the broadcast broke off or the transcriber's noise was removed, and answers shorter than
-    min_host_chars; a window never reaches across one of them. A pair that is longer than max_chars alone is cut:
-    the answer at the end of a sentence, the guest (who gets half of the room at most) at the beginning of one.
+    Left out is what left_out.py says; a window never reaches across such a pair, nor across turns that are in no
+    pair. A pair that is longer than max_chars alone is cut: the answer at the end of a sentence, the guest (who gets
+    half of the room at most) at the beginning of one.
     """
     pending: list[Pair] = []
     n_chars = 0
     for pair in pairs:
-        reason = _left_out(pair, sft)
+        reason = left_out(pair, sft)
         tally[reason or USED] += 1
         if reason:
             if pending:
@@ -46,7 +46,11 @@ def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Ite
             pair = _cut(pair, sft.max_chars)  # noqa: PLW2901
             size = len(pair.guest_text) + len(pair.host_text)
             tally[CUT] += 1
-        if pending and (len(pending) == sft.max_pairs or n_chars + size > sft.max_chars):
+        if pending and (
+            pair.first_turn != pending[-1].last_turn + 1
+            or len(pending) == sft.max_pairs
+            or n_chars + size > sft.max_chars
+        ):
             yield _window(pending, n_chars)
             pending, n_chars = [], 0
         pending.append(pair)
@@ -58,15 +62,6 @@ def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Ite
 def _window(pairs: list[Pair], n_chars: int) -> Window:
     exchanges = tuple(Exchange(pair.guest_text, pair.host_text) for pair in pairs)
     return Window(exchanges, pairs[0].first_turn, pairs[-1].last_turn, n_chars)
-
-
-def _left_out(pair: Pair, sft: SftSettings) -> str | None:
-    flags = pair.flags.split()
-    if CUT_OFF in flags:
-        return CUT_OFF
-    if NOISE_REMOVED in flags:
-        return NOISE_REMOVED
-    return SHORT if len(pair.host_text) < sft.min_host_chars else None
 
 
 def _cut(pair: Pair, max_chars: int) -> Pair:

@@ -116,7 +116,44 @@ def test_check_says_what_would_stop_a_refresh(bare: Project) -> None:
     done = bare.hcf("--lang", "en", "check", HCF_CORPUS__PATH="nowhere")
     assert done.returncode == 1 and "no corpus folder" in done.stdout
     findings = {finding["name"] for finding in bare.json("check")["findings"]}
-    assert findings == {"corpus", "disk", "memory", "gpu", "token"}
+    assert findings == {"corpus", "pairs", "disk", "memory", "gpu", "token"}
+
+
+def corpus_findings(bare: Project, text: str, toml: str = "") -> dict[str, dict[str, str]]:
+    (bare.root / "corpus" / "2024-01-01.md").write_text(text, encoding="utf-8")
+    (bare.root / "hcf.toml").write_text(f'[corpus]\npath = "corpus"\n{toml}', encoding="utf-8")
+    told = bare.hcf("--lang", "en", "check", "--json").stdout
+    return {finding["name"]: finding for finding in json.loads(told)["findings"]}
+
+
+EXCHANGE = "水友：那我怎么办？\n江照野：先看刹车，再看链条。\n"
+
+
+def test_check_ticks_pairs_that_times_stand_between(bare: Project) -> None:
+    text = "".join(f"0{n}:10\n{line}\n" for n, line in enumerate((EXCHANGE * 4).splitlines()))
+    found = corpus_findings(bare, text, r'noise = ["^\\d\\d:\\d\\d$"]')
+    assert (found["pairs"]["verdict"], found["pairs"]["text"]) == ("ok", "pairs: 4, 4 of them to learn from")
+
+
+def test_check_warns_of_pairs_left_out_and_says_why_and_what_to_do(bare: Project) -> None:
+    found = corpus_findings(bare, EXCHANGE + (EXCHANGE + "老魏：我插一句。\n") * 2 + EXCHANGE + "【API调用失败】")
+    assert (found["corpus"]["verdict"], found["pairs"]["verdict"]) == ("warning", "warning")
+    assert "2 lines of unknown labels: 老魏 2" in found["corpus"]["text"]
+    assert "1 of them to learn from" in found["pairs"]["text"] and "other_labels" in found["pairs"]["text"]
+    assert "1 where [corpus] noise took something away" in found["pairs"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("江照野：今天聊搬家。\n水友：那我呢？", "There is no pair to learn from"),
+        ("水友：在吗？\n江照野：在", "Of 1 pairs none is left to learn from: 1 with an answer shorter"),
+    ],
+)
+def test_check_says_where_nothing_is_left_to_learn_from(bare: Project, text: str, why: str) -> None:
+    found = corpus_findings(bare, text)
+    assert found["corpus"]["verdict"] == "ok"
+    assert found["pairs"]["verdict"] == "bad" and why in found["pairs"]["text"]
 
 
 def test_check_names_the_tokens_source_and_never_the_token(bare: Project) -> None:

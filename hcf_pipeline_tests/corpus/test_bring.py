@@ -78,6 +78,15 @@ def test_a_look_at_a_folder_finds_labels_dates_and_noise(tmp_path: Path) -> None
     assert settings.host_labels == ["老王"] and settings.noise and "*.txt" in settings.include
 
 
+def test_words_with_a_colon_are_no_labels_and_a_turns_further_lines_count_for_the_host(tmp_path: Path) -> None:
+    answer = "阿强：看。\n注意：先听声音，再看瓜蒂，别买太生的。\n第一：拍一拍，听听是闷还是脆。\n晚上8点：收摊，剩下的便宜卖。"
+    for day in range(1, 6):
+        text = f"观众：今天西瓜怎么挑才甜？\n{answer}\n最后看纹路清不清楚。"
+        (tmp_path / f"2024-03-0{day}.md").write_text(text, encoding="utf-8")
+    found = survey(tmp_path)
+    assert (found.host, found.guests) == ("阿强", ["观众"])
+
+
 def test_a_folder_without_two_labels_says_what_it_saw(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("独白：一\n独白：二\n独白：三\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="独白"):

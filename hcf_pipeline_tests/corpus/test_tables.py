@@ -12,6 +12,7 @@ from hcf_pipeline.corpus import tables
 from hcf_pipeline.corpus.lookup import turns_around
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.parts import PARTS, Table
+from hcf_pipeline.corpus.questions import asked_in_corpus
 from hcf_pipeline.corpus.tables import (
     PAIRS,
     REPORT,
@@ -24,6 +25,7 @@ from hcf_pipeline.corpus.tables import (
 )
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.errors import CorpusError, CorpusMoved
+from hcf_pipeline.rag.asked import guest_questions
 from hcf_pipeline.settings import CorpusSettings
 
 SETTINGS = CorpusSettings(host_labels=["甲"], guest_labels=["乙"], max_file_mb=1)
@@ -147,7 +149,7 @@ def test_a_table_made_from_the_one_before_is_the_one_made_from_nothing(corpus: P
     assert files(tmp_path / "1") == files(tmp_path / "fresh")
     assert (grown[1].n_transcripts, grown[1].unknown_labels, pairs[2]) == (27, {"丙": 24}, {"甲": 28})
     cut_off = next(read_transcripts(tmp_path / "1" / TURNS, ["2024年01月/2024-01-07-INC.md"]))[2]
-    assert [turn.flags for turn in cut_off] == ["", "cut_off"]
+    assert [turn.flags for turn in cut_off] == ["", "cut_off unknown_label"]
 
 
 def test_pairs_are_made_only_of_transcripts_whose_turns_changed(corpus: Path, tmp_path: Path) -> None:
@@ -163,6 +165,20 @@ def test_pairs_are_made_only_of_transcripts_whose_turns_changed(corpus: Path, tm
             part.unlink()
     _, n_pairs, _ = write_pair_table(turns.folder, tmp_path / "after", tmp_path / "before")
     assert (len(changed), n_pairs) == (1, 3)
+
+
+def test_turns_without_a_pair_make_an_empty_table_that_every_reader_can_read(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "2024-01-01.md").write_text("甲：今天聊搬家。\n乙：那我呢？", encoding="utf-8")
+    table(folder, tmp_path)
+    _, n_pairs, hosts = write_pair_table(tmp_path / TURNS, tmp_path)
+    assert (n_pairs, hosts, list(read_pairs(tmp_path / PAIRS))) == (0, {}, [])
+    assert asked_in_corpus(tmp_path / PAIRS, 3) == []
+    assert guest_questions(tmp_path / TURNS, ["2024-01-01.md"]) == []
+    again = tmp_path / "again"
+    again.mkdir()
+    assert write_pair_table(tmp_path / TURNS, again, tmp_path)[1] == 0
 
 
 def test_an_enormous_file_is_quarantined_without_being_taken_into_memory(corpus: Path, tmp_path: Path) -> None:

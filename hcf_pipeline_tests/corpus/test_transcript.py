@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcf_pipeline.corpus.pairs import pair_turns
-from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, Grammar, parse_transcript
+from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL, Grammar, parse_transcript
 from hcf_pipeline.settings import CorpusSettings
 
 GRAMMAR = Grammar(CorpusSettings(host_labels=["甲", "甲哥"], guest_labels=["乙", "路人"]))
@@ -79,15 +79,118 @@ def test_a_label_in_mid_line_starts_no_turn() -> None:
     assert parsed("甲：他说乙：不行") == [("甲", "他说乙：不行")]
 
 
-def test_a_stranger_is_counted_and_put_in_nobodys_mouth() -> None:
-    transcript = parse_transcript("乙：问\n管理员：广告不要发\n还是管理员的话\n甲：答", GRAMMAR)
-    assert transcript.unknown_labels == {"管理员": 1}
-    assert [(pair.guest_text, pair.host_text) for pair in pair_turns(transcript.turns)] == [("问", "答")]
-    assert [turn.no for turn in transcript.turns] == [1, 2]
+def test_a_speaker_who_recurs_is_counted_and_put_in_nobodys_mouth() -> None:
+    text = (
+        "乙：问\n甲：答\n管理员：广告不要发\n还是管理员的话\n乙：还问\n管理员：也不要吵\n甲：还答\n乙：再问\n甲：再答"
+    )
+    transcript = parse_transcript(text, GRAMMAR)
+    assert transcript.unknown_labels == {"管理员": 2}
+    assert [(turn.no, turn.text) for turn in transcript.turns] == [
+        (1, "问"), (2, "答"), (4, "还问"), (6, "还答"), (7, "再问"), (8, "再答"),
+    ]  # fmt: skip
+    pairs = [(pair.guest_text, pair.host_text, pair.flags) for pair in pair_turns(transcript.turns)]
+    assert pairs == [("问", "答", UNKNOWN_LABEL), ("再问", "再答", "")]
+
+
+def test_a_question_of_a_third_speaker_and_its_answer_join_no_pair() -> None:
+    transcript = parse_transcript("乙：问\n甲：答\n老魏：我也想问\n甲：答老魏\n乙：再问\n甲：再答", GRAMMAR)
+    assert [turn.text for turn in transcript.turns] == ["问", "答", "答老魏", "再问", "再答"]
+    assert [(pair.guest_text, pair.host_text) for pair in pair_turns(transcript.turns)] == [
+        ("问", "答"),
+        ("再问", "再答"),
+    ]
+
+
+def test_one_repeat_in_ten_turns_does_not_weaken_that_proof() -> None:
+    text = "乙：一\n甲：二\n甲：三\n乙：四\n甲：五\n乙：六\n甲：七\n老魏：问\n甲：八\n乙：九\n甲：十"
+    assert [turn.text for turn in parse_transcript(text, GRAMMAR).turns] == list("一二三四五六七八九十")
+
+
+def test_where_speakers_repeat_their_labels_standing_between_two_of_one_proves_nothing() -> None:
+    text = "乙：问\n甲：答\n甲：接着答\n甲：还没完\n预算：三万\n甲：完了"
+    turns = parse_transcript(text, GRAMMAR).turns
+    assert [(turn.text, turn.flags) for turn in turns[-2:]] == [("还没完\n预算：三万", UNKNOWN_LABEL), ("完了", "")]
 
 
 @pytest.mark.parametrize(
-    "line", ["12:30 开播", "https://example.com/a", "他说了很多很多话以后才想起来这件事：没带钱", "“好”：这样"]
+    "label",
+    [
+        "🐟老魏",
+        "Dr. Lee",
+        "O'Brien",
+        "Christopher",
+        "Anna Maria Vogt",
+        "SPEAKER_02",
+        "嘉宾1",
+        "Q",
+        "问",
+        "提问",
+        "解说",
+        "七七",
+        "主讲",
+    ],
+)
+def test_a_third_speaker_may_have_any_name(label: str) -> None:
+    transcript = parse_transcript(f"乙：问\n甲：答\n{label}：插话\n乙：又问\n甲：又答\n{label}: 再插\n乙：好", GRAMMAR)
+    assert transcript.unknown_labels == {label: 2}
+    assert [turn.text for turn in transcript.turns] == ["问", "答", "又问", "又答", "好"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "第一：不要买车", "第二点：存钱", "其三：等", "一：看", "首先：看", "注意：慢", "所以：走", "比分3：2", "下午12：30", "晚上8点：开播",
+        "晚上八点半：开播", "3月5号：开会", "他跟我说：没钱", "结论是：不买", "我问：为什么", "Note: slow", "He said: no", "For example: this",
+    ],
+)  # fmt: skip
+def test_words_that_can_be_nobodys_name_are_the_turns_own_however_often_they_recur(line: str) -> None:
+    text = f"乙：问\n甲：先说\n{line}\n后说\n乙：又问\n甲：又说\n{line}\n甲：还说\n{line}"
+    transcript = parse_transcript(text, GRAMMAR)
+    assert [(turn.text, turn.flags) for turn in transcript.turns] == [
+        ("问", ""), (f"先说\n{line}\n后说", ""), ("又问", ""), (f"又说\n{line}", ""), (f"还说\n{line}", ""),
+    ]  # fmt: skip
+    assert not transcript.unknown_labels
+
+
+def test_a_single_line_start_that_could_be_a_name_is_words_in_doubt() -> None:
+    transcript = parse_transcript("乙：问\n甲：前面\n预算：三万\n后面\n乙：好", GRAMMAR)
+    assert [(turn.text, turn.flags) for turn in transcript.turns][1] == ("前面\n预算：三万\n后面", UNKNOWN_LABEL)
+    assert transcript.unknown_labels == {"预算": 1}
+    assert [pair.flags for pair in pair_turns(transcript.turns)] == [UNKNOWN_LABEL]
+
+
+def test_what_recurs_within_one_turn_recurs_as_words_do() -> None:
+    turns = parse_transcript("乙：问\n甲：前面\n预算：三万\n预算：四万\n乙：好", GRAMMAR).turns
+    assert [turn.text for turn in turns] == ["问", "前面\n预算：三万\n预算：四万", "好"]
+
+
+def test_settings_say_who_is_a_speaker_and_what_is_not() -> None:
+    grammar = Grammar(
+        CorpusSettings(host_labels=["甲"], guest_labels=["乙"], other_labels=["旁白（一）"], not_labels=["预算"])
+    )
+    text = "乙：问\n甲：答\n预算：三万\n旁白（一）：门开了\n有人来\n乙：又问\n甲：又答\n预算：五万"
+    transcript = parse_transcript(text, grammar)
+    assert [(turn.no, turn.text, turn.flags) for turn in transcript.turns] == [
+        (1, "问", ""), (2, "答\n预算：三万", ""), (4, "又问", ""), (5, "又答\n预算：五万", ""),
+    ]  # fmt: skip
+    assert not transcript.unknown_labels
+
+
+@pytest.mark.parametrize("name", ["甲", "乙", "甲哥"])
+def test_a_line_that_is_only_a_name_opens_no_turn(name: str) -> None:
+    assert parsed(f"乙：猜猜是谁\n{name}\n我也是\n甲：好") == [("乙", f"猜猜是谁\n{name}\n我也是"), ("甲", "好")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "12:30 开播",
+        "- 价格：三块",
+        "# 小节：一",
+        "https://example.com/a",
+        "他说了很多很多话以后才想起来这件事：没带钱",
+        "“好”：这样",
+    ],
 )
 def test_what_only_looks_like_a_label_stays_with_its_turn(line: str) -> None:
     transcript = parse_transcript(f"甲：前面\n{line}", GRAMMAR)
@@ -101,14 +204,52 @@ def test_text_before_the_first_label_is_counted_and_left_out() -> None:
     assert [turn.text for turn in transcript.turns] == ["好"]
 
 
-def test_noise_lines_are_dropped_counted_and_flagged() -> None:
-    transcript = parse_transcript("甲：前\n【API调用失败：402】\n后\n乙：【API调用失败：超时】\n甲：好", GRAMMAR)
-    assert transcript.n_noise_lines == 2
+def test_what_another_speaker_says_before_the_first_known_one_is_no_text_before_the_labels() -> None:
+    grammar = Grammar(CorpusSettings(host_labels=["甲"], guest_labels=["乙"], other_labels=["丙"]))
+    transcript = parse_transcript("说明\n丙：欢迎\n大家好\n乙：好", grammar)
+    assert (transcript.n_chars_before_first_label, [turn.no for turn in transcript.turns]) == (2, [2])
+
+
+def test_noise_lines_are_dropped_counted_and_flagged_where_words_were_lost() -> None:
+    transcript = parse_transcript(
+        "甲：前\n【API调用失败：402】\n后\n乙：【API调用失败：超时】\n甲：好\n【API调用失败：402】\n乙：嗯", GRAMMAR
+    )
+    assert transcript.n_noise_lines == 3
     assert [(turn.text, turn.flags) for turn in transcript.turns] == [
         ("前\n后", NOISE_REMOVED),
         ("", NOISE_REMOVED),
-        ("好", ""),
+        ("好", NOISE_REMOVED),
+        ("嗯", ""),
     ]
+
+
+QUIET = Grammar(
+    CorpusSettings(
+        host_labels=["甲"], guest_labels=["乙"], noise=[r"^\d\d:\d\d$", "^-+$", "^感谢.*礼物$", "^【API调用失败"]
+    )
+)
+
+
+@pytest.mark.parametrize("line", ["03:14", "-----", "感谢老王送的礼物"])
+def test_noise_that_carries_no_word_flags_nothing_wherever_it_stands(line: str) -> None:
+    text = f"{line}\n乙：问\n{line}\n甲：答一\n{line}\n答二\n{line}\n{line}\n乙：又问\n甲：{line}\n又答\n{line}"
+    transcript = parse_transcript(text, QUIET)
+    assert transcript.n_noise_lines == 7
+    assert [(turn.text, turn.flags) for turn in transcript.turns] == [
+        ("问", ""), ("答一\n答二", ""), ("又问", ""), ("又答", ""),
+    ]  # fmt: skip
+
+
+def test_a_turn_of_which_noise_is_all_there_is_was_removed_whatever_the_noise_says() -> None:
+    transcript = parse_transcript("乙：问\n甲：\n03:14\n乙：感谢老王送的礼物\n甲：答", QUIET)
+    assert [turn.flags for turn in transcript.turns] == ["", NOISE_REMOVED, NOISE_REMOVED, ""]
+    assert list(pair_turns(transcript.turns)) == []
+
+
+def test_what_counts_as_a_loss_is_a_setting() -> None:
+    grammar = Grammar(CorpusSettings(host_labels=["甲"], guest_labels=["乙"], noise=["^<.*>$"], lost_pattern="unk"))
+    turns = parse_transcript("甲：一\n<music>\n乙：二\n<unk>", grammar).turns
+    assert [turn.flags for turn in turns] == ["", NOISE_REMOVED]
 
 
 def test_the_last_turn_of_an_interrupted_broadcast_is_flagged() -> None:
@@ -117,6 +258,12 @@ def test_the_last_turn_of_an_interrupted_broadcast_is_flagged() -> None:
     )
     assert [turn.flags for turn in transcript.turns] == ["", CUT_OFF]
     assert [pair.flags for pair in pair_turns(transcript.turns)] == [CUT_OFF]
+
+
+def test_a_last_turn_that_was_removed_keeps_both_its_flags() -> None:
+    transcript = parse_transcript("乙：问\n甲：答\n甲：【API调用失败：402】", GRAMMAR, interrupted=True)
+    assert transcript.turns[-1].flags == "cut_off noise_removed"
+    assert [(pair.host_text, pair.flags) for pair in pair_turns(transcript.turns)] == [("答", "cut_off noise_removed")]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hcf_pipeline.corpus.pairs import Pair
 from hcf_pipeline.errors import DataError
 from hcf_pipeline.settings import SftSettings
+from hcf_pipeline.sft.left_out import SHORT, USED
 from hcf_pipeline.sft.samples import SampleReport, write_samples
-from hcf_pipeline.sft.windows import CUT, SHORT, USED, windows
+from hcf_pipeline.sft.windows import CUT, windows
 from hcf_pipeline_tests.sft.conftest import SFT, SYSTEM, MakePairs, broadcast
 
 
@@ -70,7 +71,9 @@ def test_without_a_held_out_share_the_split_is_there_and_empty(pairs: Path, tmp_
 
 def test_nothing_to_train_on_is_an_error_that_says_why(make_pairs: MakePairs, tmp_path: Path) -> None:
     only_short = make_pairs({"2024-01-01.md": "水友：在吗？\n\n江照野：在"})
-    with pytest.raises(DataError, match="1 answers are shorter than 2"):
+    with pytest.raises(
+        DataError, match=r"Of 1 pairs none .*: 1 with an answer shorter than \[sft\] min_host_chars; lower"
+    ):
         write_samples(only_short, SFT, SYSTEM, tmp_path / "samples")
     assert not any(tmp_path.iterdir())
 
@@ -92,6 +95,20 @@ def test_flagged_and_short_pairs_are_left_out_and_no_window_reaches_across_them(
         ["第五个。"],
     ]
     assert tally == {USED: 3, SHORT: 1, "noise_removed": 1, "cut_off": 1}
+
+
+def test_no_window_reaches_across_turns_that_are_in_no_pair() -> None:
+    given_pairs = [pair(1, "一？", "第一个。"), pair(2, "二？", "第二个。"), pair(4, "四？", "第四个。")]
+    found = list(windows(given_pairs, SFT, Counter()))
+    assert [(window.first_turn, window.last_turn) for window in found] == [(1, 4), (7, 8)]
+
+
+def test_a_pair_that_a_third_speaker_broke_into_is_left_out_and_counted(make_pairs: MakePairs, tmp_path: Path) -> None:
+    text = broadcast(1) + "\n\n老魏：我插一句。\n\n江照野：老魏你说。\n\n" + broadcast(2)
+    _, report = write_samples(make_pairs({"2024-01-01.md": text}), SFT, SYSTEM, tmp_path)
+    assert (report.n_pairs_used, report.n_left_out_unknown_label) == (11, 1)
+    contents = [m["content"] for sample in load_from_disk(tmp_path)["train"] for m in sample["messages"]]
+    assert not any("老魏" in content for content in contents)
 
 
 def test_a_long_answer_ends_with_a_sentence_and_a_long_question_begins_with_one() -> None:

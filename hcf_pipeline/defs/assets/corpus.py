@@ -12,6 +12,7 @@ from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import (
     PAIR_SCHEMA,
     PAIRS,
+    REPORT,
     TURN_SCHEMA,
     TURNS,
     TurnReport,
@@ -42,10 +43,10 @@ LOOKS = 3  # at a corpus that moves while it is read
         TURN_SCHEMA,
         transcript="path in the corpus folder",
         date="from the file name; null where it is incomplete",
-        turn="from 1, in file order",
+        turn="from 1, in file order; the turns of other speakers take a number each",
         side="host or guest",
         label="the speaker's label as it stands in the file",
-        flags="noise_removed, cut_off",
+        flags="noise_removed, cut_off, unknown_label",
     ),
 )
 def turn_table(
@@ -100,9 +101,10 @@ def parsed_pairs(context: dg.AssetExecutionContext, store: dg.ResourceParam[Stor
         previous = before.path if before else None
         version, n_pairs, personas = write_pair_table(turns, folder, previous)
         step.notes["transcripts_paired"] = n_made(folder / PAIRS, previous and previous / PAIRS)
+        hosts = personas or TurnReport.load(inputs[TURN_TABLE].file(REPORT)).host_labels
         metadata: Metadata = {
             "rows": n_pairs,
-            "persona": next(iter(personas), ""),
+            "persona": next(iter(hosts), ""),
             "samples": _pair_samples(folder / PAIRS),
         }
         return Built(metadata, version)
