@@ -59,7 +59,9 @@ def test_changed_weights_are_not_served(tmp_path: Path, folder: Path, change: st
     elif change == "one more":
         (folder / "more.safetensors").write_text("x", encoding="utf-8")
     else:
-        weights.write_text("BYTES of model.safetensors" if change == "same size and time" else "other", encoding="utf-8")
+        weights.write_text(
+            "BYTES of model.safetensors" if change == "same size and time" else "other", encoding="utf-8"
+        )
     if change == "same size and time":
         os.utime(weights, ns=(OLD, OLD))  # the time of the change (ctime) cannot be set back
     with pytest.raises(ArtifactError, match=r"safetensors of mine is not the file that was pinned.*hcf refresh"):

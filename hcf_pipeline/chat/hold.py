@@ -58,7 +58,9 @@ def hold_on(store: Store) -> Hold | None:
 def with_holds(store: Store, asset: str, inputs: Mapping[str, str]) -> dict[str, str]:
     """The inputs of an asset (name -> version) as they are to be taken: those of a release are the held ones, if any."""
     held = hold_on(store) if asset == RELEASE else None
-    taken = dict(inputs) | {name: version for name, version in (held.versions if held else {}).items() if name != RELEASE}
+    taken = dict(inputs) | {
+        name: version for name, version in (held.versions if held else {}).items() if name != RELEASE
+    }
     return {name: version for name, version in taken.items() if version}  # "": it goes without
 
 
@@ -100,7 +102,9 @@ def lift(store: Store) -> Hold | None:
 def differs(rejected: Release, target: Release) -> Held:
     """What a rollback rejects, where nobody says: the part that differs, or all where it is more than one."""
     other = [name for name in (ADAPTER, INDEX) if rejected.parts.get(name) != target.parts.get(name)]
-    return "all" if len(other) != 1 or rejected.serving != target.serving else "adapter" if other == [ADAPTER] else "index"
+    return (
+        "all" if len(other) != 1 or rejected.serving != target.serving else "adapter" if other == [ADAPTER] else "index"
+    )
 
 
 def _file(store: Store) -> Path:

@@ -118,7 +118,9 @@ class _Conversation:
             return
         if engine is not self._engine:
             self._engine = engine
-            out.print(self._call.say(f"（换到新的发布 {engine.release.id[:8]}）", f"(now by release {engine.release.id[:8]})"))
+            out.print(
+                self._call.say(f"（换到新的发布 {engine.release.id[:8]}）", f"(now by release {engine.release.id[:8]})")
+            )
 
     def _begin(self, found: Found) -> None:
         release = self._engine.release

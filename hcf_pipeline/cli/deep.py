@@ -28,7 +28,9 @@ def deep_findings(settings: Settings, call: Invocation) -> Iterator[Finding]:
             except HcfError as error:
                 n_bad += 1
                 is_current = current is not None and current.version == version
-                yield Finding("artifact", "bad" if is_current else "warning", _words(call, asset, version, error, is_current))
+                yield Finding(
+                    "artifact", "bad" if is_current else "warning", _words(call, asset, version, error, is_current)
+                )
     if not n_bad:
         yield Finding(
             "artifacts",

@@ -25,7 +25,9 @@ def run_list(call: Invocation, *, as_json: bool) -> None:
     for heading in (("发布", "release"), ("生成时间", "made"), ("适配器", "adapter"), ("索引", "index"), ("", "")):
         table.add_column(call.say(*heading))
     for listed in found:
-        versions = [listed.release.parts[part].version[:8] if part in listed.release.parts else "-" for part in (ADAPTER, INDEX)]
+        versions = [
+            listed.release.parts[part].version[:8] if part in listed.release.parts else "-" for part in (ADAPTER, INDEX)
+        ]
         table.add_row(listed.id, _time(listed.made), *versions, _note(call, listed))
     out.print(table)
     if held:
@@ -107,8 +109,10 @@ def hold_words(call: Invocation, held: Hold) -> str:
             "扣住的记录读不出来，所以不发布任何新的；确认后运行 hcf release lift。",
             "The record of what is held cannot be read, so nothing new is released; look, then run hcf release lift.",
         )
-    what = call.say("不发布任何新的", "nothing new is released") if held.everything else call.say(
-        f"新的发布仍用 {_versions(held)}", f"new releases keep {_versions(held)}"
+    what = (
+        call.say("不发布任何新的", "nothing new is released")
+        if held.everything
+        else call.say(f"新的发布仍用 {_versions(held)}", f"new releases keep {_versions(held)}")
     )
     since = _time(held.since)
     return call.say(

@@ -24,8 +24,8 @@ from hcf_pipeline.defs.liveness import UNDER_WAY
 from hcf_pipeline.defs.plan import Plan, make_plan
 from hcf_pipeline.defs.policy import waits
 from hcf_pipeline.defs.publishing import store_of
-from hcf_pipeline.defs.standstill import standstill
 from hcf_pipeline.defs.staleness import AssetState, asset_states
+from hcf_pipeline.defs.standstill import standstill
 from hcf_pipeline.settings import Settings
 
 AGAIN_AFTER_S = (60, 300, 1800)  # where a run was killed, or never began

@@ -158,8 +158,12 @@ def test_a_released_setting_holds_until_another_release_and_a_tried_one_for_one_
     released = open_engine(finished)
     assert len(engine_for(changed).retrieve(QUESTION)) == len(released.retrieve(QUESTION)) == 5
     assert len(open_engine(finished, retrieval__top_k=2).retrieve(QUESTION)) == 2
-    prompted = load_settings(finished.project.root / "hcf.toml", environ={"HCF_ENCODER__QUERY_PROMPT": "为这个句子生成表示："})
-    assert [hit.score for hit in engine_for(prompted).retrieve(QUESTION)] == [hit.score for hit in released.retrieve(QUESTION)]
+    prompted = load_settings(
+        finished.project.root / "hcf.toml", environ={"HCF_ENCODER__QUERY_PROMPT": "为这个句子生成表示："}
+    )
+    assert [hit.score for hit in engine_for(prompted).retrieve(QUESTION)] == [
+        hit.score for hit in released.retrieve(QUESTION)
+    ]
 
 
 def test_a_model_is_loaded_once_however_many_ask_for_it_first(finished: Finished) -> None:

@@ -40,7 +40,9 @@ def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("adapter")
     torch.manual_seed(1)
-    wanted = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=64, lora_dropout=0.5, target_modules=["q_proj", "down_proj"])
+    wanted = LoraConfig(
+        task_type="CAUSAL_LM", r=2, lora_alpha=64, lora_dropout=0.5, target_modules=["q_proj", "down_proj"]
+    )
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), wanted)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -51,7 +53,9 @@ def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def generator(base: Path, adapter: Path, quantize: str = "none", **chat: object) -> Generator:
     settings = ChatSettings.model_validate({"max_new_tokens": 24, "device": "cpu", "seed": 5} | chat)
-    return load_generator(base, adapter, Sections(chat=settings, base=BaseSettings.model_validate({"quantize": quantize})))
+    return load_generator(
+        base, adapter, Sections(chat=settings, base=BaseSettings.model_validate({"quantize": quantize}))
+    )
 
 
 def said(of: Generator, messages: list[Message] | None = None) -> str:

@@ -30,7 +30,11 @@ FORMAT_1 = {
 
 
 def a_release(adapter: str | None = "a1", index: str = "i1", **serving: object) -> Release:
-    parts = {INDEX: Pinned(FAISS_INDEX, index, "x"), ENCODER: Pinned("encoder_model", "e", "x"), TURNS: Pinned(TURN_TABLE, "t", "x")}
+    parts = {
+        INDEX: Pinned(FAISS_INDEX, index, "x"),
+        ENCODER: Pinned("encoder_model", "e", "x"),
+        TURNS: Pinned(TURN_TABLE, "t", "x"),
+    }
     if adapter:
         parts |= {ADAPTER: Pinned(LORA_ADAPTER, adapter, "x"), BASE: Pinned("base_model", "b", "x")}
     return Release(parts, {INDEX: "c"}, "江", ("江",), True, serving)
@@ -43,7 +47,9 @@ def written(folder: Path, raw: object) -> Path:
 
 @pytest.mark.parametrize("reranker", [None, ModelSource("hub", "a/b", "c0ffee", "/cache", {"model.safetensors": "00"})])
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path, reranker: ModelSource | None) -> None:
-    made = Release(a_release().parts, {INDEX: "c"}, "江", ("江", "小江"), False, {"retrieval.today": "2024-05-01"}, reranker)
+    made = Release(
+        a_release().parts, {INDEX: "c"}, "江", ("江", "小江"), False, {"retrieval.today": "2024-05-01"}, reranker
+    )
     made.save(tmp_path)
     loaded = Release.load(tmp_path / POINTER)
     assert loaded == made and loaded.id == made.id

@@ -20,7 +20,9 @@ def settings(tmp_path: Path, *given: str, toml: str = "") -> Settings:
 
 
 def test_what_is_pinned_goes_before_hcf_toml_and_the_rest_is_as_it_is_there(tmp_path: Path) -> None:
-    released = settings(tmp_path, toml='[retrieval]\ntop_k = 3\ntoday = 2024-05-01\n[chat]\ntemperature = 0.1\ndevice = "cpu"\n')
+    released = settings(
+        tmp_path, toml='[retrieval]\ntop_k = 3\ntoday = 2024-05-01\n[chat]\ntemperature = 0.1\ndevice = "cpu"\n'
+    )
     pinned = json.loads(json.dumps(serving_settings(released)))
     assert set(pinned) == set(SERVING)
     now = settings(tmp_path, toml='[retrieval]\ntop_k = 9\n[chat]\ndevice = "cuda"\n[release]\nkeep = 2\n')
