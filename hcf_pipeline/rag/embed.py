@@ -22,7 +22,6 @@ from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of, link_or_copy
 from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.encoder import Encoder
-from hcf_pipeline.rag.terms import without_labels
 from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.rag.vector_file import Hashes, Rows, VectorFile, gather, locate
 
@@ -63,7 +62,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class EmbeddingReport:
-    version: str  # of the hashes alone; the encoder's identity is for the caller to add
+    version: str  # of the hashes and the encoder's identity
     n_texts: int  # distinct
     n_encoded: int  # of these, what the cache did not have
 
@@ -77,7 +76,7 @@ def write_embeddings(
 ) -> EmbeddingReport:
     """Writes the vectors of a chunk table's texts into the folder `out`; only the texts that are new are read.
 
-    Labels are not encoded. New texts go in order of their length, so that a batch holds little padding, and into the
+    New texts go in order of their length, so that a batch holds little padding, and into the
     cache slab by slab: a killed run is taken up there. `progress(done, total)` counts them.
     """
     table = Table(chunks)
@@ -96,7 +95,8 @@ def write_embeddings(
         _publish(file, out)
     written = {"format": FORMAT, "dim": encoder.dim, "files": [file.path.name for file in files]}
     (out / EMBEDDINGS).write_text(json.dumps(written, indent=1), encoding="utf-8")
-    return EmbeddingReport(hash_of(hashes.astype(np.str_).tolist()), len(hashes), n_new)
+    version = hash_of([encoder.identity, hashes.astype(np.str_).tolist()])
+    return EmbeddingReport(version, len(hashes), n_new)
 
 
 def as_hashes(column: pa.Array) -> Hashes:
@@ -118,11 +118,15 @@ def _distinct(table: Table, known: Sequence[VectorFile]) -> tuple[Hashes, dict[s
 
 
 def _texts(table: Table, new: dict[str, list[int]]) -> Iterator[tuple[bytes, str]]:
-    """(hash, text without labels) of the new rows, in the table's order."""
+    """(hash, what is encoded) of the new rows, in the table's order."""
     for entry, (hashes, texts) in table.read(["content_hash", "text"], new):
         for row in new[entry.path]:
-            text = texts[row].as_py()
-            yield hashes[row].as_py().encode(), without_labels(text).strip() or text
+            yield hashes[row].as_py().encode(), prepared(texts[row].as_py())
+
+
+def prepared(text: str) -> str:
+    """What is encoded of a chunk's text. A change here is one to PREPARATION (encoder.py)."""
+    return text.strip()
 
 
 def _cover(cache: VectorCache, identity: str, known: Sequence[VectorFile], hashes: Hashes) -> list[VectorFile]:

@@ -14,7 +14,6 @@ from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.rag.embed import Embeddings, write_embeddings
 from hcf_pipeline.rag.encoder import EmptyText, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.hits import Line, lines_of
 from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.index_writer import write_index
 from hcf_pipeline.rag.retriever import Retriever
@@ -215,17 +214,8 @@ def test_the_sidecar_tells_what_the_index_holds(built: Built) -> None:
     assert set(segment["files"]) == {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_turn_of_several_lines_is_one_line_of_a_hit() -> None:
-    text = "水友：几点？\n江照野：八点：整。\n九点收工。\n水友：好。"
-    assert lines_of(text, [4, 5, 5, 6]) == (
-        Line(4, "水友", "几点？"),
-        Line(5, "江照野", "八点：整。\n九点收工。"),
-        Line(6, "水友", "好。"),
-    )
-
-
 def test_of_equal_scores_the_one_is_worth_more_that_met_more_and_was_asked_in_usual_words(retriever: Retriever) -> None:
-    text = retriever.search("二手变速箱花了多少钱？", 1)[0].text
+    text = retriever.search("二手变速箱花了多少钱？", 1)[0].words
     met = retriever.evidence("二手变速箱花了多少钱", [(0.3, text)])
     assert met > retriever.evidence("二手变速箱花了多少钱", [(0.3, "花了多少")])
     assert met > retriever.evidence("二手变速箱花了多少钱，鳄鱼鹦鹉犰狳", [(0.3, text)])
