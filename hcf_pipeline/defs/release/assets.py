@@ -20,7 +20,7 @@ from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe
 def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     release_by = Recipe(1)
-    answers_by = Recipe(1)
+    answers_by = Recipe(2)
 
     @dg.asset(
         deps=["lora_adapter", "faiss_index", "retrieval_scorecard"],
@@ -88,7 +88,10 @@ def release_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for n, question in enumerate(asked_in_corpus(inputs["parsed_pairs"].path / PAIRS, N_SAMPLES), 1):
                 step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
                 answer = chat_model.answer(question)
-                quotes = [f"> {cell(quote.text)} [{quote.n}]" for quote in answer.quotes]
+                quotes = [
+                    f"> **{cell(q.label)}** {cell(q.text)} [{q.n}] {q.date or '?'} `{cell(q.transcript)}` {q.turn}"
+                    for q in answer.quotes
+                ]
                 sources = [
                     f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}"
                     for c in answer.citations
