@@ -11,9 +11,10 @@ from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.models import make_model, model_deps, model_recipe
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns, described, store_of
-from hcf_pipeline.files import hash_of
 from hcf_pipeline.models import model_folder
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, write_chunk_table
+from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, REVISION, write_chunk_table
+from hcf_pipeline.rag.encoder import PREPARATION
+from hcf_pipeline.rag.sidecar import FORMAT
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.store import Artifact, Built, Metadata, Recipe
 
@@ -24,10 +25,10 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     sections = settings.sections
     embedded = sections.encoder.model == EMBEDDED
-    chunks_by = Recipe(2, settings.reads("chunks"))
+    chunks_by = Recipe(REVISION, settings.reads("chunks"))
     encoder_by = model_recipe(settings, "encoder", "dim", "vocab_size", "steps")
-    vectors_by = Recipe(2)
-    index_by = Recipe(3)
+    vectors_by = Recipe(PREPARATION)
+    index_by = Recipe(FORMAT)
 
     @dg.asset(
         deps=["turn_table"],
@@ -44,8 +45,12 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 chunk_id="stable under edits elsewhere in the transcript",
                 content_hash="of the text; vectors are kept by it",
                 transcript="path in the corpus folder",
-                turn_nos="turn number of each line of the text",
-                n_chars="characters of the turns, labels apart",
+                text="the words of the turns, one turn after the other",
+                turn_nos="number of each turn",
+                ends="where the words of each turn end in the text, in characters",
+                speakers="labels, in order of appearance",
+                said_by="position of each turn's label among the speakers",
+                n_chars="characters of the turns",
             ),
         ),
     )
@@ -111,7 +116,7 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             chunks, progress = inputs["chunk_table"].path / CHUNKS, step.progress("texts encoded")
             report = write_embeddings(chunks, encoder, cache, folder, progress)
             step.notes["texts_encoded"] = report.n_encoded
-            return Built({"texts": report.n_texts}, hash_of([encoder.identity, report.version]))
+            return Built({"texts": report.n_texts}, report.version)
 
         return step.publish(build)
 
