@@ -13,6 +13,7 @@ import pytest
 from hcf_pipeline.chat.engine import engine_for
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.store import Store
 from hcf_pipeline_tests.conftest import MADE, SAMPLE, Finished, Project
 
 TOKEN = "hf_" + "a1B2c3D4e5" * 3 + "Zz9"
@@ -66,6 +67,14 @@ def test_an_answer_quotes_turns_that_stand_in_the_corpus_under_their_date(finish
         assert quote["label"] == label == "江照野" and quote["text"] in text
     for mark in re.findall(r"\[(\d+)\]", answer["answer"]):
         assert int(mark) in by_number
+
+
+def test_the_sample_answers_say_who_is_quoted_and_from_where(finished: Finished) -> None:
+    made = Store(finished.project.home).current("sample_answers")
+    assert made
+    shown = made.file("answers.md").read_text(encoding="utf-8")
+    quoted = [line for line in shown.splitlines() if line.startswith(">")]
+    assert quoted and all(re.match(r"> \*\*江照野\*\* .+ \[\d\] 2024-\d\d-\d\d `.+\.md` \d+$", line) for line in quoted)
 
 
 def test_his_own_words_come_before_a_toys(finished: Finished) -> None:

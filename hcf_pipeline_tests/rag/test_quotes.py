@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -90,3 +91,27 @@ def test_streamed_pieces_never_show_an_invented_mark_and_lose_nothing_else(text:
 
 def test_words_are_shown_as_soon_as_they_can_be_no_mark() -> None:
     assert list(only_cited(["两千三", "[", "1", "]。", "[9", "]好"], 1)) == ["两千三", "[1]。", "好"]
+
+
+def test_with_two_hosts_each_quotation_has_the_label_of_who_said_it(retriever: Retriever) -> None:
+    talk = replace(
+        hit(""),
+        lines=(
+            Line(3, "水友", "变速箱换了多少钱？"),
+            Line(4, "小禾", "二手变速箱花了两千三百块钱，老板送到店里。"),
+            Line(5, "大山", "换变速箱的多少钱我不知道，修车的事要问他。"),
+        ),
+    )
+    found = best_quotes("变速箱换了多少钱", [talk], ["小禾", "大山"], retriever.lexical)
+    assert {(quote.label, quote.turn) for quote in found} == {("小禾", 4), ("大山", 5)}
+    assert {quote.label for quote in best_quotes("变速箱换了多少钱", [talk], ["大山"], retriever.lexical)} == {"大山"}
+
+
+def test_neighbouring_turns_are_never_one_quotation(retriever: Retriever) -> None:
+    talk = replace(hit(""), lines=(Line(1, "小禾", "换"), Line(2, "大山", "换")))
+    found = best_quotes("换", [talk], ["小禾", "大山"], retriever.lexical)
+    assert [(quote.turn, quote.label, quote.text) for quote in found] == [(1, "小禾", "换"), (2, "大山", "换")]
+
+
+def test_a_mark_of_thousands_of_digits_is_no_mark_and_no_error() -> None:
+    assert attribute(f"好的[{'9' * 5000}]。", [hit("别的")]) == "好的。"
