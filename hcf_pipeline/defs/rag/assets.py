@@ -12,9 +12,10 @@ from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.models import make_model, model_deps, model_recipe
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns, described, store_of
 from hcf_pipeline.models import model_folder
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, REVISION, write_chunk_table
+from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, write_chunk_table
+from hcf_pipeline.rag.chunks import REVISION as CHUNK_REVISION
 from hcf_pipeline.rag.encoder import PREPARATION
-from hcf_pipeline.rag.sidecar import FORMAT
+from hcf_pipeline.rag.sidecar import FORMAT as INDEX_FORMAT
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.store import Artifact, Built, Metadata, Recipe
 
@@ -25,10 +26,10 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     store = store_of(settings)
     sections = settings.sections
     embedded = sections.encoder.model == EMBEDDED
-    chunks_by = Recipe(REVISION, settings.reads("chunks"))
+    chunks_by = Recipe(CHUNK_REVISION, settings.reads("chunks"))
     encoder_by = model_recipe(settings, "encoder", "dim", "vocab_size", "steps")
     vectors_by = Recipe(PREPARATION)
-    index_by = Recipe(FORMAT)
+    index_by = Recipe(INDEX_FORMAT)
 
     @dg.asset(
         deps=["turn_table"],
