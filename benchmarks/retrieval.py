@@ -142,7 +142,7 @@ def _build(corpus: Path, work: Path, sections: Sections) -> Encoder:
         (work / "embeddings").mkdir()
         embedded = write_embeddings(work / CHUNKS, encoder, VectorCache(work / "vectors"), work / "embeddings")
         started = _told(f"{embedded.n_encoded} texts encoded", started)
-        index = write_index(work / CHUNKS, work / "embeddings", encoder.identity, work / "index")
+        index = write_index(work / CHUNKS, work / "embeddings", work / "index")
         _told(f"index of {index.n_bytes / 1e6:.0f} MB", started)
     return load_encoder(work / "encoder", "cpu", sections.encoder)
 

@@ -113,7 +113,7 @@ def index_without(
     for name in ("embeddings", "index"):
         (out / name).mkdir()
     write_embeddings(without, encoder, cache, out / "embeddings")
-    write_index(without, out / "embeddings", encoder.identity, out / "index", index)
+    write_index(without, out / "embeddings", out / "index", index)
     return out / "index"
 
 

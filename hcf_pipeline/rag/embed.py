@@ -1,6 +1,6 @@
 """The chunks' vectors, by content hash: a text is encoded once, and only when it is new.
 
-    embeddings.json   dimension, and the files that belong to it
+    embeddings.json   the encoder's identity, the dimension, and the files that belong to them
     *.vectors         see vector_file.py; shared with the cache and with other versions as hard links
 
 Together the files hold a vector for each text of the chunk table, and may hold some that it no longer has.
@@ -26,7 +26,7 @@ from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.rag.vector_file import Hashes, Rows, VectorFile, gather, locate
 
 EMBEDDINGS = "embeddings.json"
-FORMAT = 1
+FORMAT = 2
 SLAB = 2_048  # texts between two reports of progress, and between two writes
 SORTED = 16 * SLAB  # texts that are brought into order of their length, and held in memory, at a time
 
@@ -35,6 +35,7 @@ SORTED = 16 * SLAB  # texts that are brought into order of their length, and hel
 class Embeddings:
     """The vectors that lie in one folder, by memory map."""
 
+    encoder: str  # the identity of the one that made them, see encoder.py
     dim: int
     files: tuple[VectorFile, ...]
 
@@ -43,13 +44,13 @@ class Embeddings:
         """Raises ArtifactError where a file is missing, or is not what was written."""
         try:
             raw = json.loads((folder / EMBEDDINGS).read_text(encoding="utf-8"))
-            dim = int(raw["dim"])
+            encoder, dim = str(raw["encoder"]), int(raw["dim"])
             files = tuple(VectorFile.open(folder / str(name)) for name in raw["files"])
             if raw["format"] != FORMAT or any(file.vectors.shape[1] != dim for file in files):
                 raise ValueError(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(folder) from error
-        return Embeddings(dim, files)
+        return Embeddings(encoder, dim, files)
 
     def places(self, wanted: Hashes) -> Rows:
         """The place of each wanted hash, -1 where it is not there."""
@@ -93,8 +94,8 @@ def write_embeddings(
     files = _cover(cache, encoder.identity, known, hashes)
     for file in files:
         _publish(file, out)
-    written = {"format": FORMAT, "dim": encoder.dim, "files": [file.path.name for file in files]}
-    (out / EMBEDDINGS).write_text(json.dumps(written, indent=1), encoding="utf-8")
+    named = {"encoder": encoder.identity, "dim": encoder.dim, "files": [file.path.name for file in files]}
+    (out / EMBEDDINGS).write_text(json.dumps({"format": FORMAT, **named}, indent=1), encoding="utf-8")
     version = hash_of([encoder.identity, hashes.astype(np.str_).tolist()])
     return EmbeddingReport(version, len(hashes), n_new)
 

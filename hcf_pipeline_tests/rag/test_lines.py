@@ -36,7 +36,7 @@ def retriever(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Retriev
     others = [Turn(no, "host", "小禾", f"第{no}天去河边跑步，天气不错。" * 3, "") for no in range(1, 9)]
     chunks = write_chunks({"a.md": (None, SAID), "b.md": (None, others)}, folder / "chunks")
     write_embeddings(chunks, built.encoder, VectorCache(folder / "cache"), folder / "embeddings")
-    write_index(chunks, folder / "embeddings", built.encoder.identity, folder / "index")
+    write_index(chunks, folder / "embeddings", folder / "index")
     return Retriever.open(folder / "index", built.encoder, RetrievalSettings(dense_weight=0))
 
 

@@ -69,7 +69,7 @@ def test_an_index_of_one_chunk_answers(built: Built, tmp_path: Path) -> None:
     for folder in ("embeddings", "index"):
         (tmp_path / folder).mkdir()
     write_embeddings(chunks, built.encoder, VectorCache(tmp_path / "vectors"), tmp_path / "embeddings")
-    write_index(chunks, tmp_path / "embeddings", built.encoder.identity, tmp_path / "index")
+    write_index(chunks, tmp_path / "embeddings", tmp_path / "index")
     retriever = Retriever.open(tmp_path / "index", built.encoder, SETTINGS)
     assert [hit.text for hit in retriever.search("半程马拉松", 5)] == ["江照野：茉莉花茶。"]
 
@@ -198,10 +198,10 @@ def test_a_damaged_index_is_refused_in_a_sentence(built: Built, tmp_path: Path, 
 def test_a_chunk_without_its_vector_makes_no_index(built: Built, tmp_path: Path) -> None:
     known = Embeddings.load(built.embeddings).files[0]
     file = VectorFile.write(tmp_path, known.hashes[1:], known.vectors[1:])
-    written = {"format": 1, "dim": built.encoder.dim, "files": [file.path.name]}
-    (tmp_path / "embeddings.json").write_text(json.dumps(written), encoding="utf-8")
+    written = json.loads((built.embeddings / "embeddings.json").read_text(encoding="utf-8"))
+    (tmp_path / "embeddings.json").write_text(json.dumps(written | {"files": [file.path.name]}), encoding="utf-8")
     with pytest.raises(ArtifactError, match="lacks the vectors"):
-        write_index(built.chunks, tmp_path, built.encoder.identity, tmp_path)
+        write_index(built.chunks, tmp_path, tmp_path)
 
 
 def test_the_sidecar_tells_what_the_index_holds(built: Built) -> None:

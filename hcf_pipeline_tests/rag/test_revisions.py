@@ -11,17 +11,19 @@ import pytest
 
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.defs.rag.assets import rag_assets
+from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of
 from hcf_pipeline.rag import chunks, encoder, sidecar
 from hcf_pipeline.rag.chunks import chunk_transcript
 from hcf_pipeline.rag.embed import EmbeddingReport, Embeddings, prepared, write_embeddings
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.index_writer import write_index
+from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.rag.segments import BROADCASTS, IDS, JOINED, LEXICAL
 from hcf_pipeline.rag.sidecar import SEGMENTS, Sidecar
 from hcf_pipeline.rag.static_encoder import StaticModel
 from hcf_pipeline.rag.vector_cache import VectorCache
-from hcf_pipeline.settings import ChunkSettings
+from hcf_pipeline.settings import ChunkSettings, RetrievalSettings
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline_tests.rag.conftest import SMALL, Built, write_chunks
 
@@ -54,10 +56,18 @@ def test_an_index_takes_over_no_segment_whose_vectors_were_prepared_in_another_w
     monkeypatch.setattr(encoder, "PREPARATION", encoder.PREPARATION + 1)
     made(built, VectorCache(tmp_path / "cache"), tmp_path / "vectors")
     (tmp_path / "index").mkdir()
-    identity = load_encoder(built.encoder_folder, "cpu", SMALL).identity
-    report = write_index(built.chunks, tmp_path / "vectors", identity, tmp_path / "index", built.index)
+    report = write_index(built.chunks, tmp_path / "vectors", tmp_path / "index", built.index)
     assert report.n_written == report.n_chunks
     assert report.content != Sidecar.load(built.index).content
+
+
+def test_an_index_of_vectors_from_before_the_change_is_refused_to_an_encoder_from_after_it(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "PREPARATION", encoder.PREPARATION + 1)
+    write_index(built.chunks, built.embeddings, tmp_path)
+    with pytest.raises(ArtifactError, match=r"made with another encoder.*hcf refresh"):
+        Retriever.open(tmp_path, load_encoder(built.encoder_folder, "cpu", SMALL), RetrievalSettings())
 
 
 def test_an_index_takes_over_no_segment_of_another_format(
@@ -65,7 +75,7 @@ def test_an_index_takes_over_no_segment_of_another_format(
 ) -> None:
     content = Sidecar.load(built.index).content
     monkeypatch.setattr(sidecar, "FORMAT", sidecar.FORMAT + 1)
-    report = write_index(built.chunks, built.embeddings, built.encoder.identity, tmp_path, built.index)
+    report = write_index(built.chunks, built.embeddings, tmp_path, built.index)
     assert report.n_written == report.n_chunks and report.content != content
 
 
@@ -113,7 +123,7 @@ def fingerprints(folder: Path) -> dict[str, str]:
     (folder / "index").mkdir()
     write_embeddings(table, model, VectorCache(folder / "cache"), folder / "vectors")
     assert len(Embeddings.load(folder / "vectors").files) == 1
-    write_index(table, folder / "vectors", model.identity, folder / "index")
+    write_index(table, folder / "vectors", folder / "index")
     (segment,) = (folder / "index" / SEGMENTS).iterdir()
     files = [
         segment / IDS,
