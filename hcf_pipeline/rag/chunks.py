@@ -125,12 +125,12 @@ def _lines(turns: Sequence[Turn], span: Span) -> list[Line]:
     first, begin, last, end = span
     lines = [Line(turn.no, turn.label, turn.text) for turn in turns[first : last + 1]]
     if first == last:
-        return [lines[0]._replace(text=lines[0].text[begin:end])]
-    return [
-        lines[0]._replace(text=lines[0].text[begin:]),
-        *lines[1:-1],
-        lines[-1]._replace(text=lines[-1].text[:end]),
-    ]
+        return [lines[0]._replace(text=lines[0].text[begin:end])] if begin or end < len(lines[0].text) else lines
+    if begin:
+        lines[0] = lines[0]._replace(text=lines[0].text[begin:])
+    if end < len(lines[-1].text):
+        lines[-1] = lines[-1]._replace(text=lines[-1].text[:end])
+    return lines
 
 
 def _chunk(chunk_id: str, lines: Sequence[Line], text: str) -> Chunk:
