@@ -92,7 +92,6 @@ class _Build:
             lambda: write_index(
                 folder / CHUNKS,
                 folder / "embeddings",
-                self.encoder.identity,
                 folder / "index",
                 old / "index" if old else None,
             )

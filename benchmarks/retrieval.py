@@ -142,7 +142,7 @@ def _build(corpus: Path, work: Path, sections: Sections) -> Encoder:
         (work / "embeddings").mkdir()
         embedded = write_embeddings(work / CHUNKS, encoder, VectorCache(work / "vectors"), work / "embeddings")
         started = _told(f"{embedded.n_encoded} texts encoded", started)
-        index = write_index(work / CHUNKS, work / "embeddings", encoder.identity, work / "index")
+        index = write_index(work / CHUNKS, work / "embeddings", work / "index")
         _told(f"index of {index.n_bytes / 1e6:.0f} MB", started)
     return load_encoder(work / "encoder", "cpu", sections.encoder)
 
@@ -190,7 +190,7 @@ def _several_of_a_broadcast(retriever: Retriever, name: str, asked: Sequence[tup
         for kind, best in (("chunks", hits), ("broadcasts", [*one_each.values()])):
             some = best[:IN_CONTEXT]
             found[kind] += any(question.is_right(hit.transcript, hit.date) for hit in some)
-            there = np.isin(pairs, terms_of("\n".join(hit.text for hit in some)))
+            there = np.isin(pairs, terms_of("\n".join(hit.words for hit in some)))
             covered[kind] += float(weights[there].sum() / max(weights.sum(), 1e-9))
     for kind in found if asked else ():
         print(
@@ -212,7 +212,7 @@ def _threshold(retriever: Retriever, groups: dict[str, list[Question]], now: flo
 
 
 def _evidence(retriever: Retriever, question: str) -> float:
-    return retriever.evidence(question, [(hit.score, hit.text) for hit in retriever.search(question, DEPTH)])
+    return retriever.evidence(question, [(hit.score, hit.words) for hit in retriever.search(question, DEPTH)])
 
 
 if __name__ == "__main__":

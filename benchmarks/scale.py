@@ -122,8 +122,7 @@ def encode(work: Path, folder: Path, size: int) -> str:
 
 def build(work: Path, folder: Path, size: int) -> str:
     (folder / "index").mkdir()
-    encoder = _encoder(work)
-    report = write_index(folder / CHUNKS, folder / "embeddings", encoder.identity, folder / "index")
+    report = write_index(folder / CHUNKS, folder / "embeddings", folder / "index")
     parts: dict[str, int] = {}
     for file in (folder / "index" / "segments").rglob("*"):
         if file.is_file():
@@ -134,9 +133,9 @@ def build(work: Path, folder: Path, size: int) -> str:
 
 
 def ask(work: Path, folder: Path, n_questions: int) -> str:
+    encoder = _encoder(work)
     asked = [pair.guest_text for _, _, pairs in read_pairs(work / PAIRS) for pair in pairs if pair.guest_text]
     asked = asked[:: max(len(asked) // n_questions, 1)][:n_questions]
-    encoder = _encoder(work)
     encoder.encode_query("你好")
     before = psutil.Process().memory_info().rss
     began = time.perf_counter()

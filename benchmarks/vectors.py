@@ -37,9 +37,9 @@ from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.rag.arrays import Mask
 from hcf_pipeline.rag.chunks import chunk_transcript
 from hcf_pipeline.rag.dense import DENSE, dense_writer, one_thread, open_dense
+from hcf_pipeline.rag.embed import prepared
 from hcf_pipeline.rag.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.terms import without_labels
 from hcf_pipeline.settings import ChunkSettings, Sections
 from hcf_pipeline.settings_file import load_settings
 
@@ -124,7 +124,7 @@ def _distinct(turns: Path) -> Iterator[list[str]]:
         for path, _, said in read_transcripts(turns):
             new = {}
             for chunk in chunk_transcript(path, said, ChunkSettings(max_chars=budget)):
-                text = without_labels(chunk.text).strip() or chunk.text
+                text = prepared(chunk.text)
                 if hash(text) not in seen:
                     new[hash(text)] = text
             seen.update(new)

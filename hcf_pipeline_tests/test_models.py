@@ -102,7 +102,7 @@ def test_a_damaged_record_costs_a_reading_and_nothing_else(tmp_path: Path, folde
 
 
 def test_a_model_that_is_gone_says_how_it_comes_back(tmp_path: Path) -> None:
-    with pytest.raises(NotReady, match="no longer in .*hcf refresh --refit"):
+    with pytest.raises(NotReady, match=r"no longer in .*hcf refresh --refit"):
         require_unchanged(ModelSource("hub", "a/b", "c", str(tmp_path / "gone"), {}), tmp_path)
 
 

@@ -14,6 +14,7 @@ from hcf_pipeline.asset_names import MADE, SOURCES
 from hcf_pipeline.chat.engine import engine_for
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.store import Store
 from hcf_pipeline_tests.conftest import SAMPLE, Finished, Project
 
 TOKEN = "hf_" + "a1B2c3D4e5" * 3 + "Zz9"
@@ -61,15 +62,20 @@ def test_an_answer_quotes_turns_that_stand_in_the_corpus_under_their_date(finish
             assert f"{label}：{text}" in citation["text"] or text[:20] in citation["text"]
     for quote in answer["quotes"]:
         cited = by_number[quote["n"]]
-        first, last = cited["turns"]
-        own = [
-            text
-            for label, text in turns_of(finished.project.corpus, cited["transcript"])[first - 1 : last]
-            if label == "江照野"
-        ]
-        assert any(quote["text"] in text for text in own)
+        assert (quote["transcript"], quote["date"]) == (cited["transcript"], cited["date"])
+        assert cited["turns"][0] <= quote["turn"] <= cited["turns"][1]
+        label, text = turns_of(finished.project.corpus, quote["transcript"])[quote["turn"] - 1]
+        assert quote["label"] == label == "江照野" and quote["text"] in text
     for mark in re.findall(r"\[(\d+)\]", answer["answer"]):
         assert int(mark) in by_number
+
+
+def test_the_sample_answers_say_who_is_quoted_and_from_where(finished: Finished) -> None:
+    made = Store(finished.project.home).current("sample_answers")
+    assert made
+    shown = made.file("answers.md").read_text(encoding="utf-8")
+    quoted = [line for line in shown.splitlines() if line.startswith(">")]
+    assert quoted and all(re.match(r"> \*\*江照野\*\* .+ \[\d\] 2024-\d\d-\d\d `.+\.md` \d+$", line) for line in quoted)
 
 
 def test_his_own_words_come_before_a_toys(finished: Finished) -> None:
@@ -118,8 +124,11 @@ def test_retrieval_gives_k_chunks_best_first_with_their_labels(finished: Finishe
     hits = finished.project.json("retrieve", "半程马拉松跑了多久", "-k", "4")["hits"]
     assert len(hits) == 4
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
-    assert set(hits[0]) == {"transcript", "date", "turns", "text", "score"}
-    assert all(re.match(r"(江照野|水友)：", hit["text"]) for hit in hits)
+    assert set(hits[0]) == {"transcript", "date", "turns", "text", "lines", "score"}
+    for hit in hits:
+        assert {line["label"] for line in hit["lines"]} <= {"江照野", "水友"}
+        assert hit["text"] == "\n".join(f"{line['label']}：{line['text']}" for line in hit["lines"])
+        assert [hit["lines"][0]["turn"], hit["lines"][-1]["turn"]] == hit["turns"]
 
 
 def test_only_the_time_that_is_asked_for_is_searched_and_quoted(finished: Finished) -> None:

@@ -20,10 +20,13 @@ class Citation:
 
 @dataclass(frozen=True)
 class OwnWords:
-    """One to three sentences of the persona's, verbatim."""
+    """One to three sentences of a host's, verbatim, and where they were said."""
 
     n: int  # of the citation that they stand in
+    transcript: str
+    date: datetime.date | None
     turn: int
+    label: str  # of who says them
     text: str
 
 
@@ -45,7 +48,17 @@ class Answer(Found):
         """The contract of `hcf ask --json`."""
         return {
             "answer": self.text,
-            "quotes": [{"n": q.n, "text": q.text} for q in self.quotes],
+            "quotes": [
+                {
+                    "n": q.n,
+                    "label": q.label,
+                    "transcript": q.transcript,
+                    "date": q.date.isoformat() if q.date else None,
+                    "turn": q.turn,
+                    "text": q.text,
+                }
+                for q in self.quotes
+            ],
             "citations": [
                 {
                     "n": c.n,

@@ -29,10 +29,10 @@ from hcf_pipeline.chat.release import (
 from hcf_pipeline.chat.serving import served_by
 from hcf_pipeline.errors import NotReady
 from hcf_pipeline.models import model_folder, require_unchanged
-from hcf_pipeline.rag.chunks import COLON
 from hcf_pipeline.rag.dates import EVER, Span
 from hcf_pipeline.rag.hits import Hit
-from hcf_pipeline.rag.quotes import attribute, best_quotes, only_cited
+from hcf_pipeline.rag.lines import shown
+from hcf_pipeline.rag.quotes import Quote, attribute, best_quotes, only_cited
 from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.store import Artifact, Store
@@ -170,7 +170,7 @@ class Engine:
     def _found(self, question: str, hits: Sequence[Hit]) -> Found:
         quotes = best_quotes(question, hits, self.release.host_labels, self.retriever.lexical)
         return Found(
-            quotes=tuple(OwnWords(quote.n, quote.turn, quote.text) for quote in quotes),
+            quotes=tuple(_own_words(quote, hits[quote.n - 1]) for quote in quotes),
             citations=tuple(
                 Citation(n, hit.transcript, hit.date, hit.turns, hit.text) for n, hit in enumerate(hits, 1)
             ),
@@ -200,12 +200,15 @@ class Engine:
             if left <= 0:
                 break
             before, after = self.retriever.around(hit, self._sections.retrieval.context_turns)
-            beside = [[f"{line.label}{COLON}{line.text}" for line in lines] for lines in (before, after)]
-            text = "\n".join([*beside[0], hit.text, *beside[1]])
+            text = shown([*before, *hit.lines, *after])
             text = text if len(text) <= left else hit.text[:left]
             passages.append(f"{hit.date or '日期不详'}：{text}")
             left -= len(text)
         return passages
+
+
+def _own_words(quote: Quote, hit: Hit) -> OwnWords:
+    return OwnWords(quote.n, hit.transcript, hit.date, quote.turn, quote.label, quote.text)
 
 
 def open_reranker(source: ModelSource | None, home: Path, sections: Sections) -> Reranker | None:

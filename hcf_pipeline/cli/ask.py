@@ -26,4 +26,4 @@ def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *
     if as_json:
         print_json(answer.as_json())
     else:
-        show_answer(answer, engine.release.persona, toy=engine.release.toy, lang=call.lang)
+        show_answer(answer, toy=engine.release.toy, lang=call.lang)

@@ -15,6 +15,7 @@ from hcf_pipeline.cli.console import Invocation, err, only_json, out
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import HcfError
 from hcf_pipeline.rag.dates import Span
+from hcf_pipeline.rag.lines import shown
 
 if TYPE_CHECKING:
     from hcf_pipeline.chat.engine import Engine
@@ -124,8 +125,8 @@ class _Conversation:
 
     def _begin(self, found: Found) -> None:
         release = self._engine.release
-        if release.toy:  # a toy's words come after the persona's own
-            show_own_words(found, release.persona, self._call.lang)
+        if release.toy:  # a toy's words come after the hosts' own
+            show_own_words(found, self._call.lang)
         out.print(f"{release.persona}：{TOY_MARK if release.toy else ''}", end="", markup=False)
 
     def _finish(self, question: str, said: str, answer: Answer) -> None:
@@ -135,7 +136,7 @@ class _Conversation:
             return
         out.print()
         if not self._engine.release.toy:
-            show_own_words(answer, self._engine.release.persona, self._call.lang)
+            show_own_words(answer, self._call.lang)
         show_citations(answer, self._call.lang)
         self._exchanges.append(Exchange(question, said))
 
@@ -151,4 +152,4 @@ class _Conversation:
             first, last = citation.turns
             for turn in turns_around(self._engine.turns, citation.transcript, first, last, around=1):
                 inside = first <= turn.no <= last
-                out.print(f"{turn.no:>5} {turn.label}：{turn.text}", style=None if inside else "dim", markup=False)
+                out.print(f"{turn.no:>5} {shown([turn])}", style=None if inside else "dim", markup=False)

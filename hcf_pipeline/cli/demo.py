@@ -42,7 +42,7 @@ def run_demo(call: Invocation) -> None:
     for question, answer in answers:
         out.print()
         out.print(call.say(f"问：{question}", f"Q: {question}"), markup=False, style="bold")
-        show_answer(answer, engine.release.persona, toy=engine.release.toy, lang=call.lang)
+        show_answer(answer, toy=engine.release.toy, lang=call.lang)
     out.print()
     seconds = time.monotonic() - began
     out.print(

@@ -60,6 +60,7 @@ def as_dict(hit: Hit) -> dict[str, object]:
         "date": hit.date.isoformat() if hit.date else None,
         "turns": list(hit.turns),
         "text": hit.text,
+        "lines": [line._asdict() for line in hit.lines],
         "score": round(hit.score, 6),
     }
 

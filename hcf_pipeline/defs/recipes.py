@@ -23,6 +23,9 @@ from hcf_pipeline.chat.serving import serving_settings
 from hcf_pipeline.defs.models import model_recipe
 from hcf_pipeline.files import file_sha256
 from hcf_pipeline.models import listing_of
+from hcf_pipeline.rag.chunks import REVISION as CHUNKS_REVISION
+from hcf_pipeline.rag.encoder import PREPARATION
+from hcf_pipeline.rag.sidecar import FORMAT as INDEX_FORMAT
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Recipe
 
@@ -51,10 +54,10 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         SFT_DATASET: Recipe(2, reads("sft", "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
         LORA_ADAPTER: Recipe(1, reads("lora", "base.quantize")),
-        CHUNK_TABLE: Recipe(2, reads("chunks")),
+        CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),
         ENCODER_MODEL: model_recipe(settings, "encoder", "dim", "vocab_size", "steps"),
-        CHUNK_EMBEDDINGS: Recipe(2),
-        FAISS_INDEX: Recipe(3),
+        CHUNK_EMBEDDINGS: Recipe(PREPARATION),
+        FAISS_INDEX: Recipe(INDEX_FORMAT),
         RETRIEVAL_SCORECARD: Recipe(
             1,
             reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")

@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import turns_of
 from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.files import hash_of
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, COLON, Chunk, content_hash
+from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, Chunk
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.index_writer import write_index
@@ -113,7 +113,7 @@ def index_without(
     for name in ("embeddings", "index"):
         (out / name).mkdir()
     write_embeddings(without, encoder, cache, out / "embeddings")
-    write_index(without, out / "embeddings", encoder.identity, out / "index", index)
+    write_index(without, out / "embeddings", out / "index", index)
     return out / "index"
 
 
@@ -148,21 +148,5 @@ def _without(chunk: Chunk, turns: Collection[int]) -> Chunk | None:
     """The chunk without some turns; None where nothing is left."""
     if not set(chunk.turn_nos) & set(turns):
         return chunk
-    kept = [(no, line) for no, line in zip(chunk.turn_nos, chunk.text.split("\n"), strict=True) if no not in turns]
-    if not kept:
-        return None
-    text = "\n".join(line for _, line in kept)
-    nos = [no for no, _ in kept]
-    return chunk._replace(
-        content_hash=content_hash(text),
-        first_turn=nos[0],
-        last_turn=nos[-1],
-        text=text,
-        turn_nos=nos,
-        n_chars=sum(len(said) for said in _said(text)),
-    )
-
-
-def _said(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        yield line.partition(COLON)[2] or line
+    kept = [line for line in chunk.lines if line.turn not in turns]
+    return chunk.with_lines(kept) if "".join(line.text for line in kept).strip() else None

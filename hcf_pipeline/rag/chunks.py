@@ -1,13 +1,15 @@
 """The chunk table: runs of consecutive turns, in parts (see corpus/parts.py), one broadcast at a time.
 
-A chunk's text is its turns as "label：text", one after the other; where a long turn is cut, each piece has the label.
-`turn_nos` holds the turn number of each line of the text, for a turn may have several. The chunk id names the place by
-content (transcript, text, and the how-manieth of that text there), so an edit elsewhere in the file leaves it as it is.
+A chunk's text is the words of its turns, one turn after the other. Who says them stands beside the text, never in it:
+for each turn its number, its speaker and where its words end; a turn's words may hold line breaks, and any colon is a
+word's. Where a long turn is cut, each piece has number and speaker. The chunk id names the place by content (transcript,
+text, and the how-manieth of that text there), so an edit elsewhere in the file leaves it as it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,11 +21,13 @@ from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import turns_of
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.errors import DataError
-from hcf_pipeline.rag.pack import pack_turns
+from hcf_pipeline.rag.lines import Line, words_of
+from hcf_pipeline.rag.pack import Span, pack_turns
 from hcf_pipeline.settings import ChunkSettings
 
 CHUNKS = "chunks"
-COLON = "："
+REVISION = 3
+"""Of what a chunk's row holds of given turns. Bump it with any change to that: rows are copied from table to table."""
 
 CHUNK_SCHEMA = pa.schema(
     [
@@ -33,10 +37,12 @@ CHUNK_SCHEMA = pa.schema(
         pa.field("content_hash", pa.string(), nullable=False),
         pa.field("first_turn", pa.int32(), nullable=False),
         pa.field("last_turn", pa.int32(), nullable=False),
-        pa.field("speakers", pa.string(), nullable=False),  # labels in order of appearance, separated by a space
         pa.field("text", pa.string(), nullable=False),
         pa.field("turn_nos", pa.list_(pa.int32()), nullable=False),
-        pa.field("n_chars", pa.int32(), nullable=False),  # of the turns' text, labels apart
+        pa.field("ends", pa.list_(pa.int32()), nullable=False),  # in characters, after each turn's last one
+        pa.field("speakers", pa.list_(pa.string()), nullable=False),  # the labels, in order of appearance
+        pa.field("said_by", pa.list_(pa.int16()), nullable=False),  # each turn's position among the speakers
+        pa.field("n_chars", pa.int32(), nullable=False),  # of the turns' words
     ]
 )
 
@@ -46,10 +52,23 @@ class Chunk(NamedTuple):
     content_hash: str
     first_turn: int
     last_turn: int
-    speakers: str
     text: str
     turn_nos: list[int]
+    ends: list[int]
+    speakers: list[str]
+    said_by: list[int]
     n_chars: int
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What each turn says, and who."""
+        starts = [0, *[end + 1 for end in self.ends]]
+        spans = zip(self.turn_nos, self.said_by, starts, self.ends, strict=False)
+        return tuple([Line(no, self.speakers[by], self.text[start:end]) for no, by, start, end in spans])
+
+    def with_lines(self, lines: Sequence[Line]) -> Chunk:
+        """The same chunk (by id) with other lines, at least one."""
+        return _chunk(self.chunk_id, lines, words_of(lines))
 
 
 def write_chunk_table(
@@ -84,34 +103,50 @@ def write_chunk_table(
 
 
 def chunk_transcript(path: str, turns: Sequence[Turn], settings: ChunkSettings) -> list[Chunk]:
-    """One transcript's chunks, in order; turns without text are passed over."""
+    """One transcript's chunks, in order; turns without text are passed over, and so is a piece that is white space."""
     turns = [turn for turn in turns if turn.text]
-    lines = [f"{turn.label}{COLON}{turn.text}" for turn in turns]
-    line_nos = [[turn.no] * (turn.text.count("\n") + 1) for turn in turns]
     seen: Counter[str] = Counter()
     chunks: list[Chunk] = []
-    for first, begin, last, end in pack_turns(turns, settings.max_chars, settings.overlap_turns):
-        inside = turns[first : last + 1]
-        if begin or end < len(turns[last].text):
-            pieces = [(turn, turn.text) for turn in inside]
-            if end < len(turns[last].text):
-                pieces[-1] = (turns[last], turns[last].text[:end])
-            pieces[0] = (turns[first], pieces[0][1][begin:])
-            text = "\n".join([f"{turn.label}{COLON}{piece}" for turn, piece in pieces])
-            nos = [turn.no for turn, piece in pieces for _ in range(piece.count("\n") + 1)]
-            n_chars = sum(len(piece) for _, piece in pieces)
-        else:
-            text = "\n".join(lines[first : last + 1])
-            nos = [no for of_turn in line_nos[first : last + 1] for no in of_turn]
-            n_chars = sum(len(turn.text) for turn in inside)
+    for span in pack_turns(turns, settings.max_chars, settings.overlap_turns):
+        lines = _lines(turns, span)
+        text = words_of(lines)
+        if text.isspace():
+            continue
         own = content_hash(text)
         seen[own] += 1
         chunk_id = content_hash(f"{path}\n{own}\n{seen[own]}")[:16]
-        if settings.sample_share < 1 and not _kept(chunk_id, settings):
-            continue
-        speakers = " ".join(dict.fromkeys([turn.label for turn in inside]))
-        chunks.append(Chunk(chunk_id, own, inside[0].no, inside[-1].no, speakers, text, nos, n_chars))
+        if settings.sample_share == 1 or _kept(chunk_id, settings):
+            chunks.append(_chunk(chunk_id, lines, text))
     return chunks
+
+
+def _lines(turns: Sequence[Turn], span: Span) -> list[Line]:
+    """The turns of a span, the first and the last as far as it goes; only what is in the span is copied."""
+    first, begin, last, end = span
+    lines = [Line(turn.no, turn.label, turn.text) for turn in turns[first : last + 1]]
+    if first == last:
+        return [lines[0]._replace(text=lines[0].text[begin:end])] if begin or end < len(lines[0].text) else lines
+    if begin:
+        lines[0] = lines[0]._replace(text=lines[0].text[begin:])
+    if end < len(lines[-1].text):
+        lines[-1] = lines[-1]._replace(text=lines[-1].text[:end])
+    return lines
+
+
+def _chunk(chunk_id: str, lines: Sequence[Line], text: str) -> Chunk:
+    speakers = {label: n for n, label in enumerate(dict.fromkeys([line.label for line in lines]))}
+    return Chunk(
+        chunk_id=chunk_id,
+        content_hash=content_hash(text),
+        first_turn=lines[0].turn,
+        last_turn=lines[-1].turn,
+        text=text,
+        turn_nos=[line.turn for line in lines],
+        ends=[end + n for n, end in enumerate(itertools.accumulate([len(line.text) for line in lines]))],
+        speakers=list(speakers),
+        said_by=[speakers[line.label] for line in lines],
+        n_chars=len(text) - len(lines) + 1,
+    )
 
 
 def _kept(chunk_id: str, settings: ChunkSettings) -> bool:

@@ -1,6 +1,6 @@
 """The chunks' vectors, by content hash: a text is encoded once, and only when it is new.
 
-    embeddings.json   dimension, and the files that belong to it
+    embeddings.json   the encoder's identity, the dimension, and the files that belong to them
     *.vectors         see vector_file.py; shared with the cache and with other versions as hard links
 
 Together the files hold a vector for each text of the chunk table, and may hold some that it no longer has.
@@ -22,12 +22,11 @@ from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of, link_or_copy
 from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.encoder import Encoder
-from hcf_pipeline.rag.terms import without_labels
 from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.rag.vector_file import Hashes, Rows, VectorFile, gather, locate
 
 EMBEDDINGS = "embeddings.json"
-FORMAT = 1
+FORMAT = 2
 SLAB = 2_048  # texts between two reports of progress, and between two writes
 SORTED = 16 * SLAB  # texts that are brought into order of their length, and held in memory, at a time
 
@@ -36,6 +35,7 @@ SORTED = 16 * SLAB  # texts that are brought into order of their length, and hel
 class Embeddings:
     """The vectors that lie in one folder, by memory map."""
 
+    encoder: str  # the identity of the one that made them, see encoder.py
     dim: int
     files: tuple[VectorFile, ...]
 
@@ -44,13 +44,13 @@ class Embeddings:
         """Raises ArtifactError where a file is missing, or is not what was written."""
         try:
             raw = json.loads((folder / EMBEDDINGS).read_text(encoding="utf-8"))
-            dim = int(raw["dim"])
+            encoder, dim = str(raw["encoder"]), int(raw["dim"])
             files = tuple(VectorFile.open(folder / str(name)) for name in raw["files"])
             if raw["format"] != FORMAT or any(file.vectors.shape[1] != dim for file in files):
                 raise ValueError(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(folder) from error
-        return Embeddings(dim, files)
+        return Embeddings(encoder, dim, files)
 
     def places(self, wanted: Hashes) -> Rows:
         """The place of each wanted hash, -1 where it is not there."""
@@ -63,7 +63,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class EmbeddingReport:
-    version: str  # of the hashes alone; the encoder's identity is for the caller to add
+    version: str  # of the hashes and the encoder's identity
     n_texts: int  # distinct
     n_encoded: int  # of these, what the cache did not have
 
@@ -77,7 +77,7 @@ def write_embeddings(
 ) -> EmbeddingReport:
     """Writes the vectors of a chunk table's texts into the folder `out`; only the texts that are new are read.
 
-    Labels are not encoded. New texts go in order of their length, so that a batch holds little padding, and into the
+    New texts go in order of their length, so that a batch holds little padding, and into the
     cache slab by slab: a killed run is taken up there. `progress(done, total)` counts them.
     """
     table = Table(chunks)
@@ -94,9 +94,10 @@ def write_embeddings(
     files = _cover(cache, encoder.identity, known, hashes)
     for file in files:
         _publish(file, out)
-    written = {"format": FORMAT, "dim": encoder.dim, "files": [file.path.name for file in files]}
-    (out / EMBEDDINGS).write_text(json.dumps(written, indent=1), encoding="utf-8")
-    return EmbeddingReport(hash_of(hashes.astype(np.str_).tolist()), len(hashes), n_new)
+    named = {"encoder": encoder.identity, "dim": encoder.dim, "files": [file.path.name for file in files]}
+    (out / EMBEDDINGS).write_text(json.dumps({"format": FORMAT, **named}, indent=1), encoding="utf-8")
+    version = hash_of([encoder.identity, hashes.astype(np.str_).tolist()])
+    return EmbeddingReport(version, len(hashes), n_new)
 
 
 def as_hashes(column: pa.Array) -> Hashes:
@@ -118,11 +119,15 @@ def _distinct(table: Table, known: Sequence[VectorFile]) -> tuple[Hashes, dict[s
 
 
 def _texts(table: Table, new: dict[str, list[int]]) -> Iterator[tuple[bytes, str]]:
-    """(hash, text without labels) of the new rows, in the table's order."""
+    """(hash, what is encoded) of the new rows, in the table's order."""
     for entry, (hashes, texts) in table.read(["content_hash", "text"], new):
         for row in new[entry.path]:
-            text = texts[row].as_py()
-            yield hashes[row].as_py().encode(), without_labels(text).strip() or text
+            yield hashes[row].as_py().encode(), prepared(texts[row].as_py())
+
+
+def prepared(text: str) -> str:
+    """What is encoded of a chunk's text. A change here is one to PREPARATION (encoder.py)."""
+    return text.strip()
 
 
 def _cover(cache: VectorCache, identity: str, known: Sequence[VectorFile], hashes: Hashes) -> list[VectorFile]:

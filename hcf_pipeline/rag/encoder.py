@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 IDENTITY = (".safetensors", ".json", ".txt", ".model")
 
+PREPARATION = 3
+"""Of what becomes of a text on its way to its vector: what of it is encoded (embed.py), prompts, pooling (also in
+static_encoder.py), scaling. Bump it with any change to one of them. It is a part of every encoder's identity, so of the
+cache's folders and of the versions of vectors and index: nothing that was made before the change is taken for it."""
+
 
 class EmptyText(UserError):
     """A blank text has no direction."""
@@ -83,9 +88,9 @@ class TorchModel:
 
 
 def encoder_identity(folder: Path) -> str:
-    """20 hex digits over the files that make a document's vector: weights, vocabulary, configuration."""
+    """20 hex digits over what makes a document's vector: weights, vocabulary, configuration, and PREPARATION."""
     files = (p for p in folder.rglob("*") if p.is_file() and p.suffix in IDENTITY and p.name != MANIFEST)
-    return hash_of({p.relative_to(folder).as_posix(): file_sha256(p) for p in files})
+    return hash_of([PREPARATION, {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}])
 
 
 def load_encoder(folder: Path, device: str, settings: EncoderSettings) -> Encoder:

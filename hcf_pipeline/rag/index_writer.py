@@ -45,7 +45,6 @@ class IndexReport:
 def write_index(
     chunks: Path,
     embeddings: Path,
-    encoder_identity: str,
     out: Path,
     previous: Path | None = None,
     flat_rows: int = FLAT_ROWS,
@@ -53,20 +52,21 @@ def write_index(
     """Writes the index of a chunk table into the folder `out`; it answers as one built without `previous` does.
 
     (But for what a segment of more than `flat_rows` rows does not find, see dense.py.)
-    `previous` is the folder of an intact earlier index, whose files are shared where it was made with the same encoder.
+    Its encoder is the one that made the vectors in the folder `embeddings`. `previous` is the folder of an intact
+    earlier index, whose files are shared where it was made with the same encoder.
     Raises ArtifactError when a chunk's text has no vector in `embeddings`.
     """
     table = Table(chunks)
     vectors = Embeddings.load(embeddings)
-    before = _previous(previous, encoder_identity, vectors.dim) if previous else ()
+    before = _previous(previous, vectors) if previous else ()
     segments, n_new = _match(before, [entry for entry in table.entries if entry.n_rows])
     kept = _kept(segments, n_new)
     stays = {held.path for segment in kept for held in segment.transcripts if held.live}
     entries = [entry for entry in table.entries if entry.n_rows and entry.path not in stays]
     for segment in kept:
         _share(segment, previous, out)
-    written = [_write(table, entries, vectors, encoder_identity, out, flat_rows)] if entries else []
-    sidecar = Sidecar(encoder_identity, vectors.dim, (*kept, *written))
+    written = [_write(table, entries, vectors, out, flat_rows)] if entries else []
+    sidecar = Sidecar(vectors.encoder, vectors.dim, (*kept, *written))
     sidecar.save(out)
     live = sidecar.live
     return IndexReport(
@@ -81,12 +81,12 @@ def write_index(
     )
 
 
-def _previous(folder: Path, encoder_identity: str, dim: int) -> tuple[Listed, ...]:
+def _previous(folder: Path, vectors: Embeddings) -> tuple[Listed, ...]:
     try:
         sidecar = Sidecar.load(folder)
     except ArtifactError:  # another format
         return ()
-    return sidecar.segments if (sidecar.encoder, sidecar.dim) == (encoder_identity, dim) else ()
+    return sidecar.segments if (sidecar.encoder, sidecar.dim) == (vectors.encoder, vectors.dim) else ()
 
 
 def _match(segments: Sequence[Listed], entries: Sequence[Entry]) -> tuple[list[Listed], int]:
@@ -133,10 +133,8 @@ def _share(segment: Listed, previous: Path | None, out: Path) -> None:
         link_or_copy(previous / SEGMENTS / segment.name / name, target)
 
 
-def _write(
-    table: Table, entries: Sequence[Entry], vectors: Embeddings, encoder_identity: str, out: Path, flat_rows: int
-) -> Listed:
-    name = hash_of([encoder_identity, [(e.path, str(e.date), e.digest) for e in entries]])
+def _write(table: Table, entries: Sequence[Entry], vectors: Embeddings, out: Path, flat_rows: int) -> Listed:
+    name = hash_of([vectors.encoder, [(e.path, str(e.date), e.digest) for e in entries]])
     folder = out / SEGMENTS / name
     write_segment(table, {entry.path for entry in entries}, vectors, folder, flat_rows)
     files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -24,16 +24,18 @@ OVERLAP = 0.5  # of a generated sentence's pairs of characters, to be counted as
 SENTENCE = re.compile(r"[^。！？!?；;…\n]+[。！？!?；;…]*")
 LONG = re.compile(r".{1,90}(?:[，,、]|$)|.{1,120}")
 MARK = re.compile(r"\[(\d+)\]")
+DIGITS = 9  # of a mark that may name a hit; Python refuses to read a number of thousands
 UNFINISHED = re.compile(r"\[\d*$")
 PLEASANTRY = re.compile(r"^(感谢|谢谢|欢迎|晚上好|大家好|你好|哈喽|来来来|再见|拜拜)")
 
 
 @dataclass(frozen=True)
 class Quote:
-    """Verbatim words of the host."""
+    """Verbatim words of a host."""
 
     n: int  # which hit, from 1
     turn: int
+    label: str  # of who says them in that turn
     text: str  # a part of one line of that hit
 
 
@@ -41,6 +43,7 @@ class Quote:
 class _Sentence:
     n: int
     turn: int
+    label: str
     line: str
     start: int
     end: int
@@ -52,13 +55,15 @@ class _Sentence:
 
 
 def best_quotes(question: str, hits: Sequence[Hit], host_labels: Collection[str], lexical: LexicalIndex) -> list[Quote]:
-    """One to three quotations of the host that answer the question best, best first; none where he says nothing."""
+    """One to three quotations of the hosts that answer the question best, best first; none where they say nothing."""
     terms = terms_of(question)
     weights = lexical.idf(terms)
+    best = max((hit.score for hit in hits), default=0.0) or 1.0
     spans = [
-        (_value(run, hits), run)
+        (_value(run, (hit.score / best) ** 2), run)
         for n, hit in enumerate(hits, 1)
-        for run in _runs(list(_sentences(n, hit, host_labels, terms, weights)))
+        for sentences in _sentences(n, hit, host_labels, terms, weights)
+        for run in _runs(sentences)
     ]
     chosen: list[tuple[_Sentence, ...]] = []
     spans.sort(key=lambda span: -span[0])
@@ -67,7 +72,7 @@ def best_quotes(question: str, hits: Sequence[Hit], host_labels: Collection[str]
             break
         if not any(_same_words(run, other) for other in chosen):
             chosen.append(run)
-    return [Quote(run[0].n, run[0].turn, run[0].line[run[0].start : run[-1].end]) for run in chosen]
+    return [Quote(run[0].n, run[0].turn, run[0].label, run[0].line[run[0].start : run[-1].end]) for run in chosen]
 
 
 def attribute(text: str, hits: Sequence[Hit]) -> str:
@@ -75,7 +80,7 @@ def attribute(text: str, hits: Sequence[Hit]) -> str:
 
     A sentence that carries a valid mark keeps it as it is.
     """
-    sources = [set(_pairs(hit.text).tolist()) for hit in hits]
+    sources = [set(_pairs(hit.words).tolist()) for hit in hits]
     marked: list[str] = []
     for sentence in _with_marks(text):
         kept = _cited(sentence, len(hits))
@@ -99,18 +104,19 @@ def only_cited(pieces: Iterable[str], n_hits: int) -> Iterator[str]:
 
 
 def _cited(text: str, n_hits: int) -> str:
-    return MARK.sub(lambda mark: mark[0] if 1 <= int(mark[1]) <= n_hits else "", text)
+    return MARK.sub(lambda mark: mark[0] if len(mark[1]) <= DIGITS and 1 <= int(mark[1]) <= n_hits else "", text)
 
 
 def _sentences(
     n: int, hit: Hit, host_labels: Collection[str], terms: Ints, weights: npt.NDArray[np.float64]
-) -> Iterator[_Sentence]:
+) -> Iterator[list[_Sentence]]:
+    """The hosts' sentences in a hit, those of one line of a turn together."""
     total = float(weights.sum()) or 1.0
     for line in hit.lines:
         if line.label not in host_labels:
             continue
-        offset = 0
         for piece in line.text.split("\n"):
+            here: list[_Sentence] = []
             for found in SENTENCE.finditer(piece):
                 for part in LONG.finditer(found[0]):
                     said = part[0].strip()
@@ -118,30 +124,29 @@ def _sentences(
                         continue
                     start = found.start() + part.start() + part[0].index(said)
                     matched = float(weights[np.isin(terms, terms_of(said), assume_unique=True)].sum()) / total
-                    yield _Sentence(n, line.turn, piece, start, start + len(said), matched)
-            offset += len(piece) + 1
+                    here.append(_Sentence(n, line.turn, line.label, piece, start, start + len(said), matched))
+            yield here
 
 
 def _runs(sentences: Sequence[_Sentence]) -> Iterator[tuple[_Sentence, ...]]:
-    """Every run of neighbouring sentences of one line that is short enough for a quotation (single ones always)."""
+    """Every run of neighbouring sentences that is short enough for a quotation (single ones always)."""
     for first in range(len(sentences)):
         for last in range(first, min(first + SPAN_SENTENCES, len(sentences))):
             run = tuple(sentences[first : last + 1])
-            if run[-1].line is not run[0].line or (last > first and run[-1].end - run[0].start > BEST_CHARS[1]):
+            if last > first and run[-1].end - run[0].start > BEST_CHARS[1]:
                 break
             yield run
 
 
-def _value(run: Sequence[_Sentence], hits: Sequence[Hit]) -> float:
-    """How well a run answers: what it matches, and that it goes on after the match, times the hit's share of the best."""
+def _value(run: Sequence[_Sentence], share: float) -> float:
+    """How well a run answers: what it matches, and that it goes on after the match, times its hit's share."""
     matched = 1 - float(np.prod([1 - sentence.matched for sentence in run]))
     follows = FOLLOWS * max((s.matched for s in run[:-1]), default=0.0)
     n_chars = run[-1].end - run[0].start
     length = min(n_chars / BEST_CHARS[0], 1.0) if n_chars < BEST_CHARS[0] else min(BEST_CHARS[1] / n_chars, 1.0)
     manners = 0.2 if PLEASANTRY.match(run[0].text) else 1.0
     asks = 0.7 if run[-1].text.endswith(("？", "?", "吗", "呢")) else 1.0
-    best = max(hit.score for hit in hits) or 1.0
-    return (matched + follows) * length * manners * asks * (hits[run[0].n - 1].score / best) ** 2
+    return (matched + follows) * length * manners * asks * share
 
 
 def _same_words(run: Sequence[_Sentence], other: Sequence[_Sentence]) -> bool:

@@ -24,8 +24,9 @@ from hcf_pipeline.rag.dates import periods_in
 from hcf_pipeline.rag.duplicates import originals
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.evidence import N_HITS, evidence
-from hcf_pipeline.rag.hits import Hit, Line, lines_of
+from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.index import EPOCH, NO_DATE, Index
+from hcf_pipeline.rag.lines import Line
 from hcf_pipeline.rag.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
 
@@ -113,14 +114,14 @@ class Retriever:
 
     def bears_on(self, question: str, hits: Sequence[Hit]) -> bool:
         """Whether the corpus says anything about a question, by its hits; if not, nothing should be cited."""
-        return self.is_enough(self.evidence(question, [(hit.score, hit.text) for hit in hits]))
+        return self.is_enough(self.evidence(question, [(hit.score, hit.words) for hit in hits]))
 
     def is_enough(self, evidence: float) -> bool:
         """With `min_score` = 0 any hit is."""
         return evidence >= (self._settings.min_score or -math.inf) and evidence > -math.inf
 
     def evidence(self, question: str, found: Sequence[tuple[float, str]]) -> float:
-        """What (score, text) of a question's hits are worth together, see evidence.py; -inf where there are none."""
+        """What (score, words) of a question's hits are worth together, see evidence.py; -inf where there are none."""
         if not found:
             return -math.inf
         best = sorted(found, key=lambda one: -one[0])[:N_HITS]
@@ -184,8 +185,8 @@ class Retriever:
         """(the last turns before a hit, the first turns after it), at most `n_turns` each, of the chunks beside it."""
         before, after = self._index.beside(hit.row)
         first, last = hit.turns
-        lines_before = [line for line in lines_of(before.text, before.turn_nos) if line.turn < first] if before else []
-        lines_after = [line for line in lines_of(after.text, after.turn_nos) if line.turn > last] if after else []
+        lines_before = [line for line in before.lines if line.turn < first] if before else []
+        lines_after = [line for line in after.lines if line.turn > last] if after else []
         return tuple(lines_before[max(len(lines_before) - n_turns, 0) :]), tuple(lines_after[:n_turns])
 
     def _lexical(self, asked: Asked) -> Floats:
@@ -264,10 +265,9 @@ class Retriever:
             transcript=transcript,
             date=date,
             turns=(chunk.first_turn, chunk.last_turn),
-            text=chunk.text,
+            lines=chunk.lines,
             score=min(float(score), 1.0),
             chunk_id=chunk.chunk_id,
-            lines=lines_of(chunk.text, chunk.turn_nos),
             row=row,
         )
 

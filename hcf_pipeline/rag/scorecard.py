@@ -18,6 +18,7 @@ from hcf_pipeline.rag.asked import Question
 from hcf_pipeline.rag.card import Miss, QuestionSet, Scorecard, Stage, question_key
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.evidence import N_HITS
+from hcf_pipeline.rag.lines import shown
 from hcf_pipeline.rag.measures import DEPTH, RECALLS, mrr, ndcg, percentile, recall
 from hcf_pipeline.rag.retriever import Reranks, Retriever
 from hcf_pipeline.settings import RetrievalSettings
@@ -84,14 +85,16 @@ class _Measured:
         self._last_ranks[question_key(question.text, right)] = rank
         if rank != 1 and len(rows):
             transcript, _ = self._retriever.index.place(int(rows[0]))
-            words_of = self._retriever.index.text(int(rows[0]))
-            self._misses.append(Miss(question.text, right, rank, transcript, words_of))
+            self._misses.append(Miss(question.text, right, rank, transcript, self._shown(int(rows[0]))))
 
     def _rerank(self, reranker: Reranks, question: Question, rows: Ids, both_s: float) -> tuple[Ids, float]:
         began = time.perf_counter()
-        texts = [self._retriever.index.text(row) for row in rows.tolist()]
+        texts = [self._shown(row) for row in rows.tolist()]
         order = np.argsort(-reranker.scores(question.text, texts), kind="stable")
         return rows[order], both_s + time.perf_counter() - began
+
+    def _shown(self, row: int) -> str:
+        return shown(self._retriever.index.row(row)[2].lines)
 
     def _count(self, stage: str, question: Question, rows: Ids, seconds: float) -> int:
         """The rank of the first right row, 0 where it is not among the first DEPTH."""

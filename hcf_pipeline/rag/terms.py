@@ -5,7 +5,6 @@ A term is an int64: the code point of a character, or two code points of 21 bits
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -31,14 +30,6 @@ def normalise(text: str) -> str:
 
 def _kept(text: str) -> Iterator[str]:
     return (c for c in text if c == BREAK or c.isalnum())
-
-
-def without_labels(text: str) -> str:
-    """A chunk's text without the speakers' labels at the start of its lines."""
-    return _LABEL.sub("", text)
-
-
-_LABEL = re.compile(r"^[^\n：]{1,40}：", re.MULTILINE)
 
 
 def terms_of(text: str) -> Ints:
@@ -98,13 +89,12 @@ def members(found: Ints, terms: Ints) -> tuple[Ints, Ints]:
 
 def codes_of(texts: Sequence[str]) -> tuple[Ints, Ints]:
     """(code points, owners) of what is compared of some texts, one after the other; the owner is a text's position."""
-    said = [without_labels(text) for text in texts]
-    codes = _compared(_code_points(said))
+    codes = _compared(_code_points(texts))
     if codes is None:
-        said = [unicodedata.normalize("NFKC", text).lower() for text in said]
-        codes = _code_points(said)
+        texts = [unicodedata.normalize("NFKC", text).lower() for text in texts]
+        codes = _code_points(texts)
         codes = np.where(_is_kept(codes), codes, DROPPED)
-    owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(text) for text in said])
+    owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(text) for text in texts])
     kept = np.flatnonzero(codes != DROPPED)
     return codes[kept].astype(np.int64), owners[kept]
 

@@ -88,5 +88,5 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     fit_encoder(folder / PAIRS, SMALL, (), folder / "encoder")
     encoder, cache = load_encoder(folder / "encoder", "cpu", SMALL), VectorCache(folder / "vectors")
     write_embeddings(chunks, encoder, cache, embeddings)
-    write_index(chunks, embeddings, encoder.identity, index)
+    write_index(chunks, embeddings, index)
     return Built(folder, folder / TURNS, folder / PAIRS, chunks, folder / "encoder", encoder, cache, embeddings, index)

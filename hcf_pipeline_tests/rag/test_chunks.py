@@ -13,6 +13,7 @@ from hcf_pipeline.corpus.tables import TURNS, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar, Turn
 from hcf_pipeline.errors import DataError
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript, write_chunk_table
+from hcf_pipeline.rag.lines import Line
 from hcf_pipeline.rag.pack import pack_turns
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings
 
@@ -54,13 +55,13 @@ def test_no_chunk_holds_more_than_max_chars_of_the_turns(turns: list[Turn], max_
     by_no = {turn.no: turn for turn in turns}
     for chunk in chunks:
         assert 0 < chunk.n_chars <= max_chars
-        assert chunk.turn_nos == sorted(chunk.turn_nos)
         assert (chunk.turn_nos[0], chunk.turn_nos[-1]) == (chunk.first_turn, chunk.last_turn)
-        lines = chunk.text.split("\n")
-        assert len(lines) == len(chunk.turn_nos)
-        for no, line in zip(chunk.turn_nos, lines, strict=True):
-            label = by_no[no].label + "："
-            assert line.removeprefix(label) in by_no[no].text
+        assert chunk.text == "\n".join(line.text for line in chunk.lines) and chunk.text.strip()
+        assert [line.turn for line in chunk.lines] == chunk.turn_nos == sorted(set(chunk.turn_nos))
+        for line in chunk.lines:
+            assert line.label == by_no[line.turn].label and line.text in by_no[line.turn].text
+        for line in chunk.lines[1:-1]:
+            assert line.text == by_no[line.turn].text
     assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
     assert [c.first_turn for c in chunks] == sorted(c.first_turn for c in chunks)
 
@@ -85,9 +86,10 @@ def test_a_long_monologue_is_cut_at_sentence_ends() -> None:
     sentence = "这个车闸不能光看表面要拆开来看。"
     turns = dialogue("车闸怎么修？", sentence * 20)
     chunks = chunk_transcript("a.md", turns, ChunkSettings(max_chars=100))
-    assert chunks[0].text.startswith("水友：车闸怎么修？\n江照野：")
+    assert chunks[0].lines[0] == Line(1, "水友", "车闸怎么修？")
     assert all(chunk.text.endswith("。") for chunk in chunks)
-    assert "".join(c.text.split("江照野：")[1] for c in chunks) == sentence * 20
+    assert {chunk.lines[-1].label for chunk in chunks} == {"江照野"}  # a piece from mid-turn has its speaker, too
+    assert "".join(c.lines[-1].text for c in chunks) == sentence * 20
 
 
 def test_overlap_repeats_the_last_turns_of_the_chunk_before() -> None:
@@ -147,8 +149,9 @@ def test_the_table_holds_the_chunks_of_all_transcripts_and_its_version_follows_t
         ("2024-03-05.md", "2024-03-05"),
         ("noname.md", "None"),
     ]
-    assert table[0]["text"] == "水友：几点开播？\n江照野：八点。"
-    assert table[1]["turn_nos"] == [1, 3, 4] and table[1]["speakers"] == "水友 江照野"
+    assert table[0]["text"] == "几点开播？\n八点。"
+    assert table[1]["turn_nos"] == [1, 3, 4] and table[1]["ends"] == [4, 7, 11]
+    assert table[1]["speakers"] == ["水友", "江照野"] and table[1]["said_by"] == [0, 0, 1]
     assert write_chunk_table(turns, ChunkSettings(), tmp_path / "again")[0] == version
     settings = ChunkSettings(max_chars=32, overlap_turns=1)
     assert write_chunk_table(turns, settings, tmp_path / "other settings")[0] == version

@@ -210,7 +210,7 @@ def indexes(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             embeddings.mkdir(parents=True)
             index.mkdir()
             write_embeddings(table, built.encoder, built.cache, embeddings)
-            write_index(table, embeddings, built.encoder.identity, index, previous, flat_rows)
+            write_index(table, embeddings, index, previous, flat_rows)
             previous = index
         assert previous
         out[name] = previous

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hcf_pipeline.rag.arrays import Floats
 from hcf_pipeline.rag.bm25 import LexicalIndex
 from hcf_pipeline.rag.lexical import LexicalSegment, invert
-from hcf_pipeline.rag.terms import SHIFT, normalise, occurrences, terms_of, without_labels
+from hcf_pipeline.rag.terms import SHIFT, normalise, occurrences, terms_of
 
 words = st.text(st.sampled_from("修车铺电瓶Ａａ1，。 \n"), max_size=30)
 
@@ -113,12 +113,6 @@ def test_no_pair_spans_two_turns() -> None:
     assert "车铺" not in grams("修车\n铺子")
 
 
-def test_labels_are_not_matched(tmp_path: Path) -> None:
-    assert without_labels("水友：几点？\n江照野：八点：整。") == "几点？\n八点：整。"
-    index = index_of(tmp_path / "index", ["水友：几点？\n江照野：八点。"])
-    assert scores_of(index, "江照野水友", 0.9, 0.4)[0].tolist() == [0.0]
-
-
 def test_more_than_255_occurrences_are_counted_as_255(tmp_path: Path) -> None:
     scores, best = scores_of(index_of(tmp_path / "index", ["对" * 400, "不对"]), "对", 0.9, 0.4)
     assert 0 < scores[1] < scores[0] <= best
@@ -141,7 +135,7 @@ def test_every_place_of_a_term_is_found_whatever_the_characters(texts: list[str]
     found = sorted(zip(*(part.tolist() for part in occurrences(texts, terms)), strict=True))
     expected = []
     for n, text in enumerate(texts):
-        plain = normalise(without_labels(text))
+        plain = normalise(text)
         for at, (one, two) in enumerate(itertools.zip_longest(plain, plain[1:], fillvalue="\n")):
             pairs = [ord(one)] + ([(ord(one) << int(SHIFT)) | ord(two)] if "\n" not in (one, two) else [])
             expected += [(n, at, terms.tolist().index(term)) for term in pairs if term in terms.tolist()]

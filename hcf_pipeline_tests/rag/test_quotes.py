@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcf_pipeline.rag.hits import Hit, lines_of
+from hcf_pipeline.rag.hits import Hit
+from hcf_pipeline.rag.lines import Line
 from hcf_pipeline.rag.quotes import attribute, best_quotes, only_cited
 from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
@@ -21,9 +23,8 @@ def retriever(built: Built) -> Retriever:
     return Retriever.open(built.index, built.encoder, RetrievalSettings())
 
 
-def hit(text: str) -> Hit:
-    lines = lines_of(text, list(range(1, text.count("\n") + 2)))
-    return Hit("a.md", None, (1, len(lines)), text, 0.5, "0", lines, 0)
+def hit(text: str, label: str = "江照野") -> Hit:
+    return Hit("a.md", None, (1, 1), (Line(1, label, text),), 0.5, "0", 0)
 
 
 @pytest.mark.parametrize(("question", "answer"), list(TOPICS.values()))
@@ -35,34 +36,33 @@ def test_quotes_are_verbatim_words_of_the_host_in_the_turn_named(
     assert 1 <= len(quotes) <= 3
     for quote in quotes:
         line = next(line for line in hits[quote.n - 1].lines if line.turn == quote.turn)
-        assert line.label == "江照野"
+        assert line.label == quote.label == "江照野"
         assert quote.text in line.text and "\n" not in quote.text
     assert any(sentence and sentence in quotes[0].text for sentence in answer.split("。"))
 
 
 def test_the_answer_that_follows_the_repeated_question_is_quoted_with_it(retriever: Retriever) -> None:
-    said = "江照野：晚上好啊。变速箱换了多少钱？两千三，拆车场拿的货。感谢老铁。"
+    said = "晚上好啊。变速箱换了多少钱？两千三，拆车场拿的货。感谢老铁。"
     quotes = best_quotes("变速箱换了多少钱？", [hit(said)], HOSTS, retriever.lexical)
     assert "两千三" in quotes[0].text and "晚上好" not in quotes[0].text
 
 
 def test_guests_are_never_quoted(retriever: Retriever) -> None:
-    assert best_quotes("变速箱", [hit("水友：变速箱换了两千三吧？")], HOSTS, retriever.lexical) == []
+    assert best_quotes("变速箱", [hit("变速箱换了两千三吧？", "水友")], HOSTS, retriever.lexical) == []
 
 
 def test_one_thing_said_twice_is_quoted_once(retriever: Retriever) -> None:
-    said = "江照野：二手变速箱花了两千三百块钱，老板送到店里。"
+    said = "二手变速箱花了两千三百块钱，老板送到店里。"
     assert len(best_quotes("变速箱多少钱", [hit(said), hit(said)], HOSTS, retriever.lexical)) == 1
 
 
 def test_a_quote_stays_within_one_line_of_a_turn(retriever: Retriever) -> None:
-    two_lines = Hit("a.md", None, (1, 1), "", 0.5, "0", lines_of("江照野：变速箱换了\n多少钱？两千三百块", [1, 1]), 0)
-    for quote in best_quotes("变速箱换了多少钱", [two_lines], HOSTS, retriever.lexical):
+    for quote in best_quotes("变速箱换了多少钱", [hit("变速箱换了\n多少钱？两千三百块")], HOSTS, retriever.lexical):
         assert "\n" not in quote.text and quote.text in "变速箱换了\n多少钱？两千三百块"
 
 
 def test_a_sentence_taken_from_a_hit_gets_its_mark() -> None:
-    hits = [hit("江照野：二手变速箱花了两千三百块钱。"), hit("江照野：阿贵面馆的面从十四块涨到十六块。")]
+    hits = [hit("二手变速箱花了两千三百块钱。"), hit("阿贵面馆的面从十四块涨到十六块。")]
     text = "那个二手变速箱花了两千三百块钱。我最喜欢晴天去河边散步看船！阿贵面馆的面涨到十六块了。"
     assert attribute(text, hits) == (
         "那个二手变速箱花了两千三百块钱。[1]我最喜欢晴天去河边散步看船！阿贵面馆的面涨到十六块了。[2]"
@@ -70,7 +70,7 @@ def test_a_sentence_taken_from_a_hit_gets_its_mark() -> None:
 
 
 def test_marks_that_name_no_hit_are_removed_and_others_kept() -> None:
-    hits = [hit("江照野：二手变速箱花了两千三百块钱。")]
+    hits = [hit("二手变速箱花了两千三百块钱。")]
     assert attribute("我说过的[1]，真的[7]。是吧？[0]", hits) == "我说过的[1]，真的。是吧？"
     assert attribute("二手变速箱花了两千三百块钱。 [3]", hits) == "二手变速箱花了两千三百块钱。[1] "
 
@@ -91,3 +91,27 @@ def test_streamed_pieces_never_show_an_invented_mark_and_lose_nothing_else(text:
 
 def test_words_are_shown_as_soon_as_they_can_be_no_mark() -> None:
     assert list(only_cited(["两千三", "[", "1", "]。", "[9", "]好"], 1)) == ["两千三", "[1]。", "好"]
+
+
+def test_with_two_hosts_each_quotation_has_the_label_of_who_said_it(retriever: Retriever) -> None:
+    talk = replace(
+        hit(""),
+        lines=(
+            Line(3, "水友", "变速箱换了多少钱？"),
+            Line(4, "小禾", "二手变速箱花了两千三百块钱，老板送到店里。"),
+            Line(5, "大山", "换变速箱的多少钱我不知道，修车的事要问他。"),
+        ),
+    )
+    found = best_quotes("变速箱换了多少钱", [talk], ["小禾", "大山"], retriever.lexical)
+    assert {(quote.label, quote.turn) for quote in found} == {("小禾", 4), ("大山", 5)}
+    assert {quote.label for quote in best_quotes("变速箱换了多少钱", [talk], ["大山"], retriever.lexical)} == {"大山"}
+
+
+def test_neighbouring_turns_are_never_one_quotation(retriever: Retriever) -> None:
+    talk = replace(hit(""), lines=(Line(1, "小禾", "换"), Line(2, "大山", "换")))
+    found = best_quotes("换", [talk], ["小禾", "大山"], retriever.lexical)
+    assert [(quote.turn, quote.label, quote.text) for quote in found] == [(1, "小禾", "换"), (2, "大山", "换")]
+
+
+def test_a_mark_of_thousands_of_digits_is_no_mark_and_no_error() -> None:
+    assert attribute(f"好的[{'9' * 5000}]。", [hit("别的")]) == "好的。"

@@ -14,7 +14,6 @@ from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.rag.embed import Embeddings, write_embeddings
 from hcf_pipeline.rag.encoder import EmptyText, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.hits import Line, lines_of
 from hcf_pipeline.rag.index import Index
 from hcf_pipeline.rag.index_writer import write_index
 from hcf_pipeline.rag.retriever import Retriever
@@ -70,7 +69,7 @@ def test_an_index_of_one_chunk_answers(built: Built, tmp_path: Path) -> None:
     for folder in ("embeddings", "index"):
         (tmp_path / folder).mkdir()
     write_embeddings(chunks, built.encoder, VectorCache(tmp_path / "vectors"), tmp_path / "embeddings")
-    write_index(chunks, tmp_path / "embeddings", built.encoder.identity, tmp_path / "index")
+    write_index(chunks, tmp_path / "embeddings", tmp_path / "index")
     retriever = Retriever.open(tmp_path / "index", built.encoder, SETTINGS)
     assert [hit.text for hit in retriever.search("半程马拉松", 5)] == ["江照野：茉莉花茶。"]
 
@@ -199,10 +198,10 @@ def test_a_damaged_index_is_refused_in_a_sentence(built: Built, tmp_path: Path, 
 def test_a_chunk_without_its_vector_makes_no_index(built: Built, tmp_path: Path) -> None:
     known = Embeddings.load(built.embeddings).files[0]
     file = VectorFile.write(tmp_path, known.hashes[1:], known.vectors[1:])
-    written = {"format": 1, "dim": built.encoder.dim, "files": [file.path.name]}
-    (tmp_path / "embeddings.json").write_text(json.dumps(written), encoding="utf-8")
+    written = json.loads((built.embeddings / "embeddings.json").read_text(encoding="utf-8"))
+    (tmp_path / "embeddings.json").write_text(json.dumps(written | {"files": [file.path.name]}), encoding="utf-8")
     with pytest.raises(ArtifactError, match="lacks the vectors"):
-        write_index(built.chunks, tmp_path, built.encoder.identity, tmp_path)
+        write_index(built.chunks, tmp_path, tmp_path)
 
 
 def test_the_sidecar_tells_what_the_index_holds(built: Built) -> None:
@@ -215,17 +214,8 @@ def test_the_sidecar_tells_what_the_index_holds(built: Built) -> None:
     assert set(segment["files"]) == {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_turn_of_several_lines_is_one_line_of_a_hit() -> None:
-    text = "水友：几点？\n江照野：八点：整。\n九点收工。\n水友：好。"
-    assert lines_of(text, [4, 5, 5, 6]) == (
-        Line(4, "水友", "几点？"),
-        Line(5, "江照野", "八点：整。\n九点收工。"),
-        Line(6, "水友", "好。"),
-    )
-
-
 def test_of_equal_scores_the_one_is_worth_more_that_met_more_and_was_asked_in_usual_words(retriever: Retriever) -> None:
-    text = retriever.search("二手变速箱花了多少钱？", 1)[0].text
+    text = retriever.search("二手变速箱花了多少钱？", 1)[0].words
     met = retriever.evidence("二手变速箱花了多少钱", [(0.3, text)])
     assert met > retriever.evidence("二手变速箱花了多少钱", [(0.3, "花了多少")])
     assert met > retriever.evidence("二手变速箱花了多少钱，鳄鱼鹦鹉犰狳", [(0.3, text)])

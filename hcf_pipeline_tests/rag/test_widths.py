@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.terms import normalise, without_labels
+from hcf_pipeline.rag.terms import normalise
 from hcf_pipeline.rag.widths import PAIR_WEIGHT, PASSAGE_CHARS, SHARES, Widths
 from hcf_pipeline_tests.rag.conftest import TOPICS, Built
 
@@ -23,7 +23,7 @@ def index(built: Built) -> Index:
 
 
 def bag(text: str) -> Counter[str]:
-    lines = normalise(without_labels(text)).split("\n")
+    lines = normalise(text).split("\n")
     return Counter([c for line in lines for c in line] + [a + b for line in lines for a, b in itertools.pairwise(line)])
 
 
@@ -43,7 +43,7 @@ def by_hand(index: Index, question: str) -> list[float]:
         return sum(w * counts[g] / (counts[g] + norm) for g, w in weights.items() if counts[g]) / sum(weights.values())
 
     def passages(text: str) -> list[Counter[str]]:
-        plain = normalise(without_labels(text))
+        plain = normalise(text)
         step = PASSAGE_CHARS // 2
         grams = [(at, c) for at, c in enumerate(plain) if c != "\n"]
         grams += [(at, a + b) for at, (a, b) in enumerate(itertools.pairwise(plain)) if "\n" not in (a, b)]

@@ -86,7 +86,10 @@ def sample_answers(
         for n, question in enumerate(asked_in_corpus(inputs[PARSED_PAIRS].path / PAIRS, N_SAMPLES), 1):
             step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
             answer = engine.answer(question)
-            quotes = [f"> {cell(quote.text)} [{quote.n}]" for quote in answer.quotes]
+            quotes = [
+                f"> **{cell(q.label)}** {cell(q.text)} [{q.n}] {q.date or '?'} `{cell(q.transcript)}` {q.turn}"
+                for q in answer.quotes
+            ]
             sources = [
                 f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}" for c in answer.citations
             ]

@@ -13,12 +13,10 @@ from hcf_pipeline.asset_names import (
     PARSED_PAIRS,
     TURN_TABLE,
 )
-from hcf_pipeline.chat.release import made_from
 from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.models import make_model
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns
-from hcf_pipeline.files import hash_of
 from hcf_pipeline.models import model_folder
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, write_chunk_table
 from hcf_pipeline.settings import Settings
@@ -39,8 +37,12 @@ VECTOR_CACHE = "cache/vectors"
         chunk_id="stable under edits elsewhere in the transcript",
         content_hash="of the text; vectors are kept by it",
         transcript="path in the corpus folder",
-        turn_nos="turn number of each line of the text",
-        n_chars="characters of the turns, labels apart",
+        text="the words of the turns, one turn after the other",
+        turn_nos="number of each turn",
+        ends="where the words of each turn end in the text, in characters",
+        speakers="labels, in order of appearance",
+        said_by="position of each turn's label among the speakers",
+        n_chars="characters of the turns",
     ),
 )
 def chunk_table(
@@ -105,7 +107,7 @@ def chunk_embeddings(
         chunks, progress = inputs[CHUNK_TABLE].path / CHUNKS, step.progress("texts encoded")
         report = write_embeddings(chunks, encoder, cache, folder, progress)
         step.notes["texts_encoded"] = report.n_encoded
-        return Built({"texts": report.n_texts}, hash_of([encoder.identity, report.version]))
+        return Built({"texts": report.n_texts}, report.version)
 
     return step.publish(build)
 
@@ -123,13 +125,10 @@ def faiss_index(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store
     before = step.previous()
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        from hcf_pipeline.rag.encoder import encoder_identity
         from hcf_pipeline.rag.index_writer import write_index
 
-        encoder = made_from(store, inputs[CHUNK_EMBEDDINGS], [ENCODER_MODEL])
         chunks, vectors = inputs[CHUNK_TABLE].path / CHUNKS, inputs[CHUNK_EMBEDDINGS].path
-        identity = encoder_identity(model_folder(encoder))
-        report = write_index(chunks, vectors, identity, folder, before.path if before else None)
+        report = write_index(chunks, vectors, folder, before.path if before else None)
         return Built(dataclasses.asdict(report))
 
     return step.publish(build)
