@@ -19,6 +19,7 @@ from hcf_pipeline.chat.release import Release, current_release, unpin
 from hcf_pipeline.rag.chunks import COLON
 from hcf_pipeline.rag.dates import EVER, Span
 from hcf_pipeline.rag.hits import Hit
+from hcf_pipeline.rag.query import Query, today_in
 from hcf_pipeline.rag.quotes import attribute, best_quotes, only_cited
 from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.settings import Settings
@@ -71,7 +72,15 @@ class Engine:
 
     def retrieve(self, question: str, k: int | None = None, span: Span = EVER) -> list[Hit]:
         """The k best chunks of the broadcasts in `span`, best first."""
-        return self.retriever.search(question, k or self._settings.sections.retrieval.top_k, *span)
+        return self._search(self.query(question), k, span)
+
+    def query(self, question: str) -> Query:
+        """The question as it is asked today: on `[retrieval] today`, else the calendar day in `[refresh] timezone`."""
+        sections = self._settings.sections
+        return self.retriever.query(question, sections.retrieval.today or today_in(sections.refresh.timezone))
+
+    def _search(self, query: Query, k: int | None, span: Span) -> list[Hit]:
+        return self.retriever.search(query, k or self._settings.sections.retrieval.top_k, *span)
 
     def answer(self, question: str, exchanges: Sequence[Exchange] = (), span: Span = EVER) -> Answer:
         *_, last = self.stream(question, exchanges, span=span)
@@ -90,11 +99,12 @@ class Engine:
         When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
         citation never comes out. Setting `stop` ends the text early. One answer at a time: the others wait.
         """
-        hits = self.retrieve(question, span=span)
-        if not self.retriever.bears_on(question, hits):
+        query = self.query(question)
+        hits = self._search(query, None, span)
+        if not self.retriever.bears_on(query, hits):
             yield Answer((), (), ABSTAINED, self.release.id, abstained=True)
             return
-        found = self._found(question, hits)
+        found = self._found(query, hits)
         yield found
         chat = self._settings.sections.chat
         system = system_prompt(self.release.persona_prompt, self.release.persona)
@@ -110,8 +120,8 @@ class Engine:
             text = TOY_MARK + text
         yield Answer(found.quotes, found.citations, text, self.release.id, abstained=False)
 
-    def _found(self, question: str, hits: Sequence[Hit]) -> Found:
-        quotes = best_quotes(question, hits, self.release.host_labels, self.retriever.lexical)
+    def _found(self, query: Query, hits: Sequence[Hit]) -> Found:
+        quotes = best_quotes(query.terms, hits, self.release.host_labels)
         return Found(
             quotes=tuple(OwnWords(quote.n, quote.turn, quote.text) for quote in quotes),
             citations=tuple(

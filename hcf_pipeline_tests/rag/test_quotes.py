@@ -31,7 +31,7 @@ def test_quotes_are_verbatim_words_of_the_host_in_the_turn_named(
     retriever: Retriever, question: str, answer: str
 ) -> None:
     hits = retriever.search(question, 5)
-    quotes = best_quotes(question, hits, HOSTS, retriever.lexical)
+    quotes = best_quotes(retriever.query(question).terms, hits, HOSTS)
     assert 1 <= len(quotes) <= 3
     for quote in quotes:
         line = next(line for line in hits[quote.n - 1].lines if line.turn == quote.turn)
@@ -42,22 +42,22 @@ def test_quotes_are_verbatim_words_of_the_host_in_the_turn_named(
 
 def test_the_answer_that_follows_the_repeated_question_is_quoted_with_it(retriever: Retriever) -> None:
     said = "江照野：晚上好啊。变速箱换了多少钱？两千三，拆车场拿的货。感谢老铁。"
-    quotes = best_quotes("变速箱换了多少钱？", [hit(said)], HOSTS, retriever.lexical)
+    quotes = best_quotes(retriever.query("变速箱换了多少钱？").terms, [hit(said)], HOSTS)
     assert "两千三" in quotes[0].text and "晚上好" not in quotes[0].text
 
 
 def test_guests_are_never_quoted(retriever: Retriever) -> None:
-    assert best_quotes("变速箱", [hit("水友：变速箱换了两千三吧？")], HOSTS, retriever.lexical) == []
+    assert best_quotes(retriever.query("变速箱").terms, [hit("水友：变速箱换了两千三吧？")], HOSTS) == []
 
 
 def test_one_thing_said_twice_is_quoted_once(retriever: Retriever) -> None:
     said = "江照野：二手变速箱花了两千三百块钱，老板送到店里。"
-    assert len(best_quotes("变速箱多少钱", [hit(said), hit(said)], HOSTS, retriever.lexical)) == 1
+    assert len(best_quotes(retriever.query("变速箱多少钱").terms, [hit(said), hit(said)], HOSTS)) == 1
 
 
 def test_a_quote_stays_within_one_line_of_a_turn(retriever: Retriever) -> None:
     two_lines = Hit("a.md", None, (1, 1), "", 0.5, "0", lines_of("江照野：变速箱换了\n多少钱？两千三百块", [1, 1]), 0)
-    for quote in best_quotes("变速箱换了多少钱", [two_lines], HOSTS, retriever.lexical):
+    for quote in best_quotes(retriever.query("变速箱换了多少钱").terms, [two_lines], HOSTS):
         assert "\n" not in quote.text and quote.text in "变速箱换了\n多少钱？两千三百块"
 
 
