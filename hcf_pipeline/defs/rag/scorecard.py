@@ -30,6 +30,10 @@ RANKED_BY = (
     "b",
     "dense_weight",
     "neighbour_share",
+    "top_k",
+    "one_per_transcript",
+    "date_factor",
+    "today",
     "min_score",
     "reranker",
     "reranker_revision",
@@ -45,7 +49,7 @@ def scorecard_asset(settings: Settings) -> dg.AssetsDefinition:
     sections = settings.sections
     files = {given: settings.root / given for given in sections.retrieval.questions}
     read = settings.reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")
-    scored_by = Recipe(1, read | {f"file {given}": _digest(file) for given, file in files.items()})
+    scored_by = Recipe(2, read | {f"file {given}": _digest(file) for given, file in files.items()})
 
     @dg.asset(
         deps=["faiss_index"],
@@ -82,9 +86,11 @@ def scorecard_asset(settings: Settings) -> dg.AssetsDefinition:
                     cache = VectorCache(store.home / VECTOR_CACHE)
                     without = index_without(questions, chunks, encoder, cache, index.path, Path(scratch))
                     sets.append(judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress))
-            for file in files.values():
+            for given, file in files.items():
                 asked = read_questions(file)
-                sets.append(judge_retrieval(index.path, encoder, retrieval, file.name, asked, reranker, progress))
+                sets.append(
+                    judge_retrieval(index.path, encoder, retrieval, given.as_posix(), asked, reranker, progress)
+                )
             card = Scorecard(tuple(sets))
             card.save(folder)
             draw(card, folder)
