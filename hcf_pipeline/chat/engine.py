@@ -6,6 +6,7 @@ language model loads with the first answer. A process holds each release once (`
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -75,9 +76,13 @@ class Engine:
         return self._search(self.query(question), k, span)
 
     def query(self, question: str) -> Query:
-        """The question as it is asked today: on `[retrieval] today`, else the calendar day in `[refresh] timezone`."""
+        """The question as it is asked today."""
+        return self.retriever.query(question, self.today())
+
+    def today(self) -> datetime.date:
+        """`[retrieval] today`, else the calendar day in `[refresh] timezone`."""
         sections = self._settings.sections
-        return self.retriever.query(question, sections.retrieval.today or today_in(sections.refresh.timezone))
+        return sections.retrieval.today or today_in(sections.refresh.timezone)
 
     def _search(self, query: Query, k: int | None, span: Span) -> list[Hit]:
         return self.retriever.search(query, k or self._settings.sections.retrieval.top_k, *span)
