@@ -11,6 +11,10 @@ The rows, each with what it adds: BM25 over characters and pairs on a random fif
 a share of both neighbours' scores; the words at four widths (lexical); the vectors alone (dense); both (fused). The
 times are those of `Retriever.search(question, 10)`: encoding, both sides, fusion, and fetching the rows.
 
+Last, how many questions are refused (DATED of each group, evenly drawn) once they name the day, the month or the year of
+their broadcast, in several wordings; those without an answer name a day that there is a broadcast of. `right first` is
+how often a broadcast of the right day is the first hit.
+
 Where a file gives an `answer` too, the best five chunks are compared with the best of each of five broadcasts: how often
 the right broadcast is among them, and how much of the answers' pairs of characters (weighted by idf) stands in them.
 """
@@ -49,6 +53,7 @@ from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline.sft.split import held_out_transcripts
 
 FIFTIETH = 0.02
+DATED = 150
 N_TIMED = 1000
 SHARES = (0.01, 0.015, 0.02, 0.03, 0.05)
 
@@ -91,7 +96,9 @@ def main() -> None:
         answers = {q: a for file in files for q, a in _answers(file).items()}
         for name, half in halves.items():
             _several_of_a_broadcast(retriever, name, [(q, answers[q.text]) for q in half if q.text in answers])
-        _threshold(retriever, {**halves, **unanswerable}, sections.retrieval.min_score)
+        groups = {name: group for name, group in {**halves, **unanswerable}.items() if group}
+        _threshold(retriever, groups, sections.retrieval.min_score)
+        _dated(retriever, groups, sections.retrieval.top_k)
 
 
 def _baselines(index: Index, settings: RetrievalSettings) -> dict[str, Callable[[str], np.ndarray]]:
@@ -212,7 +219,47 @@ def _threshold(retriever: Retriever, groups: dict[str, list[Question]], now: flo
 
 
 def _evidence(retriever: Retriever, question: str) -> float:
-    return retriever.evidence(question, [(hit.score, hit.words) for hit in retriever.search(question, DEPTH)])
+    query = retriever.query(question)
+    return retriever.evidence(query, retriever.search(query, DEPTH))
+
+
+def _dated(retriever: Retriever, groups: dict[str, list[Question]], top_k: int) -> None:
+    print("\nrefused with the time of the broadcast before the question, and right first:")
+    days = sorted({q.date for group in groups.values() for q in group if q.date})
+    for wording, (time_of, day_after) in WORDINGS.items():
+        shown = []
+        for name, group in groups.items():
+            some = group[:: max(1, len(group) // DATED)][:DATED]
+            refused = first = 0
+            for n, question in enumerate(some):
+                day = question.date or days[n * 7 % len(days)]
+                query = retriever.query(time_of(day) + question.text, day_after(day))
+                hits = retriever.search(query, top_k)
+                refused += not retriever.bears_on(query, hits)
+                first += bool(hits) and question.is_answerable and question.is_right(hits[0].transcript, hits[0].date)
+            right = f" ({first} right first)" if first else ""
+            shown.append(f"{refused} of {len(some)} {name}{right}")
+        print(f"  {wording:16} {', '.join(shown)}")
+
+
+def _soon(day: datetime.date) -> datetime.date:
+    return day + datetime.timedelta(60)
+
+
+def _next_year(day: datetime.date) -> datetime.date:
+    return datetime.date(day.year + 1, 12, 30)
+
+
+WORDINGS: dict[str, tuple[Callable[[datetime.date], str], Callable[[datetime.date], datetime.date]]] = {
+    "without": (lambda day: "", _soon),
+    "2023年5月6日，": (lambda day: f"{day.year}年{day.month}月{day.day}日，", _soon),
+    "23年5月6号": (lambda day: f"{day.year % 100}年{day.month}月{day.day}号", _soon),
+    "5月6号那场，": (lambda day: f"{day.month}月{day.day}号那场，", _soon),
+    "去年5月6号": (lambda day: f"去年{day.month}月{day.day}号", _next_year),
+    "2023年5月": (lambda day: f"{day.year}年{day.month}月", _soon),
+    "去年": (lambda day: "去年", _next_year),
+    "2023年": (lambda day: f"{day.year}年", _soon),
+}
 
 
 if __name__ == "__main__":

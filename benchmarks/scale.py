@@ -149,7 +149,7 @@ def ask(work: Path, folder: Path, n_questions: int) -> str:
         whole.append(time.perf_counter() - began)
     resident = psutil.Process().memory_info().rss - before
     for question in asked:
-        found = retriever.candidates(question, TOP)
+        found = retriever.candidates(retriever.query(question), TOP)
         words.append(found.lexical_s)
         vectors.append(found.dense_s)
     times = ", ".join(

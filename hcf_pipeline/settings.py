@@ -224,7 +224,7 @@ class RetrievalSettings(Section):
         "four times where it is a day or a week; 0: only that time, 1: date words mean nothing",
     )
     today: datetime.date | None = Field(
-        None, description="the day that 去年 and 上个月 are meant from; the calendar's without it"
+        None, description="the day that 去年 and 上个月 are meant from; without it the calendar's in [refresh] timezone"
     )
     reranker: str = Field(
         "", description='a CrossEncoder that orders the first hits anew: a Hub id, or a folder; "": none'
@@ -279,7 +279,9 @@ class HubSettings(Section):
 class RefreshSettings(Section):
     automation: bool = Field(False, description="the schedule and the sensors start switched on")
     cron: Cron = Field("0 4 * * *", description="when the corpus is pulled (where it is kept in Git) and looked at")
-    timezone: TimeZone = Field("Asia/Shanghai", description="of cron and train_cron")
+    timezone: TimeZone = Field(
+        "Asia/Shanghai", description="of cron and train_cron, and of the day on which a question is asked"
+    )
     watch_seconds: Annotated[int, Field(ge=2, le=86_400)] = Field(
         30, description="between two looks at the corpus, and at what is stale; a file counts once two looks agree"
     )

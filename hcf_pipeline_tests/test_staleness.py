@@ -18,6 +18,7 @@ from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.refresh import Refreshed, refresh
 from hcf_pipeline.errors import GateFailed, SettingsError
+from hcf_pipeline.rag.card import CARD, Scorecard
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline_tests.conftest import ROOT, SAMPLE, Project
 
@@ -232,6 +233,17 @@ def test_a_release_that_would_find_much_less_is_not_let_in(project: Project) -> 
         refreshed(project, **worse)
     assert store_of(load_settings(project.root / "hcf.toml")).readable("release").version == before.release
     assert refreshed(project, **worse, HCF_RELEASE__MAX_RECALL_FALL="1").ran == ("release",)
+
+
+def test_two_files_of_questions_of_one_name_are_two_sets(project: Project) -> None:
+    for folder, question in (("one", "变速箱换了多少钱？"), ("two", "面馆涨价了没有？")):
+        (project.root / folder).mkdir()
+        row = json.dumps({"question": question, "date": "2024-01-03"})
+        (project.root / folder / "q.jsonl").write_text(row, encoding="utf-8")
+    refreshed(project, HCF_RETRIEVAL__QUESTIONS='["one/q.jsonl", "two/q.jsonl"]')
+    card = store_of(load_settings(project.root / "hcf.toml")).readable("retrieval_scorecard")
+    names = [of_set.name for of_set in Scorecard.load(card.file(CARD)).sets]
+    assert names[-2:] == ["one/q.jsonl", "two/q.jsonl"]
 
 
 def test_a_file_of_questions_with_a_bad_line_fails_the_scorecard_in_one_sentence(project: Project) -> None:

@@ -7,6 +7,7 @@ the encoder only, the language model loads with the first answer. A process hold
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from hcf_pipeline.models import model_folder, require_unchanged
 from hcf_pipeline.rag.dates import EVER, Span
 from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.lines import shown
+from hcf_pipeline.rag.query import Query, today_in
 from hcf_pipeline.rag.quotes import Quote, attribute, best_quotes, only_cited
 from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.settings import Sections, Settings
@@ -124,7 +126,19 @@ class Engine:
 
     def retrieve(self, question: str, k: int | None = None, span: Span = EVER) -> list[Hit]:
         """The k best chunks of the broadcasts in `span`, best first."""
-        return self.retriever.search(question, k or self._sections.retrieval.top_k, *span)
+        return self._search(self.query(question), k, span)
+
+    def query(self, question: str) -> Query:
+        """The question as it is asked today."""
+        return self.retriever.query(question, self.today())
+
+    def today(self) -> datetime.date:
+        """`[retrieval] today`, else the calendar day in `[refresh] timezone`."""
+        sections = self._sections
+        return sections.retrieval.today or today_in(sections.refresh.timezone)
+
+    def _search(self, query: Query, k: int | None, span: Span) -> list[Hit]:
+        return self.retriever.search(query, k or self._sections.retrieval.top_k, *span)
 
     def answer(self, question: str, exchanges: Sequence[Exchange] = (), span: Span = EVER) -> Answer:
         *_, last = self.stream(question, exchanges, span=span)
@@ -143,11 +157,12 @@ class Engine:
         When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
         citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
         """
-        hits = self.retrieve(question, span=span)
-        if not self.retriever.bears_on(question, hits):
+        query = self.query(question)
+        hits = self._search(query, None, span)
+        if not self.retriever.bears_on(query, hits):
             yield Answer((), (), ABSTAINED, self.release.id, abstained=True)
             return
-        found = self._found(question, hits)
+        found = self._found(query, hits)
         yield found
         text = "".join(f"「{quote.text}」[{quote.n}]" for quote in found.quotes)
         if generator := self.generator:
@@ -167,8 +182,8 @@ class Engine:
         recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
         return build_messages(system, recent, question, self._passages(hits))
 
-    def _found(self, question: str, hits: Sequence[Hit]) -> Found:
-        quotes = best_quotes(question, hits, self.release.host_labels, self.retriever.lexical)
+    def _found(self, query: Query, hits: Sequence[Hit]) -> Found:
+        quotes = best_quotes(query.terms, hits, self.release.host_labels)
         return Found(
             quotes=tuple(_own_words(quote, hits[quote.n - 1]) for quote in quotes),
             citations=tuple(

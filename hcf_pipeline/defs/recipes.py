@@ -36,6 +36,10 @@ RANKED_BY = (
     "b",
     "dense_weight",
     "neighbour_share",
+    "top_k",
+    "one_per_transcript",
+    "date_factor",
+    "today",
     "min_score",
     "reranker",
     "reranker_revision",
@@ -59,7 +63,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         CHUNK_EMBEDDINGS: Recipe(PREPARATION),
         FAISS_INDEX: Recipe(INDEX_FORMAT),
         RETRIEVAL_SCORECARD: Recipe(
-            1,
+            2,
             reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")
             | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
             | listing_of(settings, settings.sections.retrieval.reranker),

@@ -41,6 +41,7 @@ class Question:
     transcript: str | None = None
     date: datetime.date | None = None
     turn: int | None = None  # the guest's, where it was asked in the corpus
+    asked: datetime.date | None = None  # the day from which 去年 is meant
 
     @property
     def is_answerable(self) -> bool:
@@ -56,6 +57,7 @@ def guest_questions(turns: Path, transcripts: Collection[str], n: int = N_QUESTI
     Each is drawn by its own hash, so that one broadcast more or less changes few of them.
     """
     table = Table(turns)
+    dates = {entry.path: entry.date for entry in table.entries}
     found: dict[str, Question] = {}
     for path in sorted(transcripts):
         turns_here = turns_of(table, path)
@@ -67,12 +69,14 @@ def guest_questions(turns: Path, transcripts: Collection[str], n: int = N_QUESTI
             if not MIN_CHARS <= len(normalise(text)) <= MAX_CHARS or len(pair.host_text) < MIN_ANSWER_CHARS:
                 continue
             if ASKS.search(text):
-                found.setdefault(text, Question(text, path, turn=pair.first_turn))
+                found.setdefault(text, Question(text, path, turn=pair.first_turn, asked=dates[path]))
     return sorted(found.values(), key=lambda q: hashlib.sha256(q.text.encode("utf-8")).digest())[:n]
 
 
 def read_questions(file: Path) -> list[Question]:
     """The questions of a JSON Lines file: `question`, and `date` (YYYY-MM-DD, null where the corpus has no answer).
+
+    `asked` may say on which day a question was asked, from which 去年 is meant.
 
     Raises SettingsError with the line that is wrong.
     """
@@ -89,16 +93,19 @@ def read_questions(file: Path) -> list[Question]:
             continue
         try:
             row = json.loads(line)
-            date = datetime.date.fromisoformat(row["date"]) if row.get("date") else None
+            date, asked = (
+                datetime.date.fromisoformat(row[name]) if row.get(name) else None for name in ("date", "asked")
+            )
             text = row["question"]
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(text)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SettingsError(
-                zh=f'{file}:{number} 应是一个 JSON 对象，含有 "question" 和 "date"（YYYY-MM-DD 或 null）。',
-                en=f'{file}:{number} has to be a JSON object with a "question" and a "date" (YYYY-MM-DD or null).',
+                zh=f'{file}:{number} 应是一个 JSON 对象，含有 "question" 和 "date"（YYYY-MM-DD 或 null），也可以有 "asked"（YYYY-MM-DD）。',
+                en=f'{file}:{number} has to be a JSON object with a "question" and a "date" (YYYY-MM-DD or null), '
+                'and perhaps the day it was "asked" (YYYY-MM-DD).',
             ) from error
-        found.append(Question(text, date=date))
+        found.append(Question(text, date=date, asked=asked))
     return found
 
 

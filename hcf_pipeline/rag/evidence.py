@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hcf_pipeline.rag.bm25 import Asked
+from hcf_pipeline.rag.arrays import Ints, Weights
 from hcf_pipeline.rag.terms import occurrences
 
 N_HITS = 5  # whose words are looked at
@@ -31,12 +31,14 @@ IDF = 1.6
 LEAST = 0.1  # nats
 
 
-def evidence(asked: Asked, texts: Sequence[str], score: float) -> float:
-    """`score`, the best one at 10,000 chunks, corrected by what the words of the best hits and of the question tell."""
-    idf = asked.idf[~asked.is_pair]
+def evidence(characters: Ints, idf: Weights, texts: Sequence[str], score: float) -> float:
+    """`score`, the best one at 10,000 chunks, corrected by what the words of the best hits and of the question tell.
+
+    `characters` are those of the question, as sorted terms, with the idf of each.
+    """
     if not len(idf) or not texts:
         return score
-    in_text, _, which = occurrences(texts, asked.terms[~asked.is_pair])
+    in_text, _, which = occurrences(texts, characters)
     met = np.zeros((len(texts), len(idf)))
     met[in_text, which] = idf[which]
     most = max(float(met.sum(axis=1).max()), LEAST)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Ints
-from hcf_pipeline.rag.bm25 import LexicalIndex
+from hcf_pipeline.rag.bm25 import Asked
 from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.terms import SHIFT, normalise, terms_of
 
@@ -54,10 +54,9 @@ class _Sentence:
         return self.line[self.start : self.end]
 
 
-def best_quotes(question: str, hits: Sequence[Hit], host_labels: Collection[str], lexical: LexicalIndex) -> list[Quote]:
+def best_quotes(asked: Asked, hits: Sequence[Hit], host_labels: Collection[str]) -> list[Quote]:
     """One to three quotations of the hosts that answer the question best, best first; none where they say nothing."""
-    terms = terms_of(question)
-    weights = lexical.idf(terms)
+    terms, weights = asked.terms, asked.idf
     best = max((hit.score for hit in hits), default=0.0) or 1.0
     spans = [
         (_value(run, (hit.score / best) ** 2), run)

@@ -20,13 +20,14 @@ import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Floats, Ids, Mask, Vectors, Weights
 from hcf_pipeline.rag.bm25 import Asked, LexicalIndex
-from hcf_pipeline.rag.dates import periods_in
+from hcf_pipeline.rag.dates import Mention, Period, mentions_in
 from hcf_pipeline.rag.duplicates import originals
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.evidence import N_HITS, evidence
 from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.index import EPOCH, NO_DATE, Index
 from hcf_pipeline.rag.lines import Line
+from hcf_pipeline.rag.query import Query, read
 from hcf_pipeline.rag.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
 
@@ -34,6 +35,7 @@ CANDIDATES = 200  # of the lexical side at least, whose scores are compared; hal
 SHORT = 4  # times that the date factor counts for a day or a week
 SPARE = 2  # times k that are looked through for near-duplicates
 SCALE_CHUNKS = 10_000
+CERTAIN = 1.0  # the evidence score of a question that any broadcast of its time answers
 STRETCH = 64  # scores whose largest one is looked at first, so that few of them have to be brought into order
 
 
@@ -71,6 +73,8 @@ class Retriever:
         self._settings = settings
         self._reranker = reranker
         self._widths = Widths(index, settings.k1, settings.b)
+        self._days = index.days if index.live is None else np.where(index.live, index.days, NO_DATE)
+        self._broadcast_days = np.unique(self._days[self._days != NO_DATE])
 
     @staticmethod
     def open(
@@ -95,48 +99,84 @@ class Retriever:
     def lexical(self) -> LexicalIndex:
         return self._index.lexical
 
+    def query(self, text: str, today: datetime.date | None = None) -> Query:
+        """A question, read once for all that is done with it.
+
+        去年 and 上个月 are meant from `today`; without it from `[retrieval] today`, else from the newest broadcast's day: no
+        clock is read here. Raises EmptyText for a blank question.
+        """
+        began = time.perf_counter()
+        vector = self._encoder.encode_query(text)
+        encoding_s = time.perf_counter() - began
+        mentions = self._mentions(text, today or self._settings.today or self._newest())
+        return read(text, mentions, vector, self._index.lexical, encoding_s)
+
     def search(
-        self, question: str, k: int, since: datetime.date | None = None, until: datetime.date | None = None
+        self, question: str | Query, k: int, since: datetime.date | None = None, until: datetime.date | None = None
     ) -> list[Hit]:
         """At most k chunks, best first. With `since` or `until` (both inclusive) undated broadcasts are left out.
 
         With a reranker the first ones are in its order, and keep the scores by which they were found.
-        Raises EmptyText for a blank question.
         """
-        n = max(k, self._settings.rerank_top) if self._reranker else k
-        found = self.candidates(question, n, since, until)
-        rows, scores = self.best(found, found.scores(self._settings.dense_weight), SPARE * n)
-        hits = self._merged(rows.tolist(), scores.tolist(), n)
-        if self._reranker and hits:
-            opinion = self._reranker.scores(question, [hit.text for hit in hits])
-            hits = [hits[at] for at in np.argsort(-opinion, kind="stable").tolist()]
-        return hits[:k]
+        query = self.query(question) if isinstance(question, str) else question
+        found = self.candidates(query, self.n_read(k), since, until)
+        hits = self.hits(found, found.scores(self._settings.dense_weight), self.n_read(k))
+        return self.reranked(query, hits)[:k]
 
-    def bears_on(self, question: str, hits: Sequence[Hit]) -> bool:
-        """Whether the corpus says anything about a question, by its hits; if not, nothing should be cited."""
-        return self.is_enough(self.evidence(question, [(hit.score, hit.words) for hit in hits]))
+    def n_read(self, k: int) -> int:
+        """How many hits `search` looks at for k of them: with a reranker at least those that it reads."""
+        return max(k, self._settings.rerank_top) if self._reranker else k
 
-    def is_enough(self, evidence: float) -> bool:
-        """With `min_score` = 0 any hit is."""
+    def hits(self, found: Candidates, scores: Weights, n: int) -> list[Hit]:
+        """The first n candidates by some scores, near-duplicates merged into the best of them."""
+        rows, best = self.best(found, scores, SPARE * n)
+        return self._merged(rows.tolist(), best.tolist(), n)
+
+    def reranked(self, query: Query, hits: list[Hit]) -> list[Hit]:
+        """The hits in the reranker's order; as they are where there is none."""
+        if not self._reranker or not hits:
+            return hits
+        opinion = self._reranker.scores(query.text, [hit.text for hit in hits])
+        return [hits[at] for at in np.argsort(-opinion, kind="stable").tolist()]
+
+    def bears_on(self, query: Query, hits: Sequence[Hit]) -> bool:
+        """Whether the corpus says anything about a question, by its hits; if not, nothing should be cited.
+
+        With `min_score` = 0 any hit is enough.
+        """
+        evidence = self.evidence(query, hits)
         return evidence >= (self._settings.min_score or -math.inf) and evidence > -math.inf
 
-    def evidence(self, question: str, found: Sequence[tuple[float, str]]) -> float:
-        """What (score, words) of a question's hits are worth together, see evidence.py; -inf where there are none."""
-        if not found:
+    def evidence(self, query: Query, hits: Sequence[Hit]) -> float:
+        """The evidence score of a question's hits, whatever their order, see evidence.py; -inf where there are none."""
+        if not hits:
             return -math.inf
-        best = sorted(found, key=lambda one: -one[0])[:N_HITS]
-        return evidence(self._index.lexical.ask(question), [text for _, text in best], best[0][0] / self.scale)
+        if query.asks_only_when:
+            return CERTAIN
+        everywhere, named = self._scales(query)
+        found = [(hit.score / (named if query.names(hit.date) else everywhere), hit.words) for hit in hits]
+        found.sort(key=lambda one: -one[0])
+        asked, idf = query.terms.terms[query.characters], query.terms.idf[query.characters]
+        return evidence(asked, idf, [text for _, text in found[:N_HITS]], found[0][0])
+
+    def _scales(self, query: Query) -> tuple[float, float]:
+        """What scores are divided by: those of any hit, and those of one in the time that the question names.
+
+        The best of one day's few chunks scores less than the best of all, so that a question which names the right day
+        would be refused where without it it is not. Halfway between the scales of both as few of these are refused as
+        without the day, and as many of those that have no answer (docs/retrieval.md).
+        """
+        if not query.periods:
+            return self.scale, self.scale
+        return self.scale, (self.scale + _scale(int(self._named(query.periods).sum()))) / 2
 
     @property
     def scale(self) -> float:
-        """What scores are divided by for this index: 1 where it holds `SCALE_CHUNKS`.
-
-        The best of n scores that chance alone gives grows with log n.
-        """
-        return math.log1p(self._index.n_chunks) / math.log1p(SCALE_CHUNKS)
+        """What scores are divided by for this index: 1 where it holds `SCALE_CHUNKS`."""
+        return _scale(self._index.n_chunks)
 
     def candidates(
-        self, question: str, k: int, since: datetime.date | None = None, until: datetime.date | None = None
+        self, query: Query, k: int, since: datetime.date | None = None, until: datetime.date | None = None
     ) -> Candidates:
         """What both sides bring for a question, enough of it for the first k.
 
@@ -145,27 +185,25 @@ class Retriever:
         started = time.perf_counter()
         with_dense = self._settings.dense_weight > 0
         n = max(CANDIDATES, 10 * k)
-        among, factors = self._among(question, since, until)
-        vector = self._encoder.encode_query(question)
-        nearest = self._index.nearest(vector, n // 2, among) if with_dense else np.empty(0, np.int64)
-        encoded = time.perf_counter()
-        asked = self._index.lexical.ask(question)
-        lexical = self._lexical(asked)
+        among, factors = self._among(query, since, until)
+        nearest = self._index.nearest(query.vector, n // 2, among) if with_dense else np.empty(0, np.int64)
+        near = time.perf_counter()
+        lexical = self._lexical(query.terms)
         if factors is not None:
             lexical *= factors
         by_words = _best(lexical, n, among)
         rows = np.union1d(by_words, nearest)
-        words = self._widths.scores(asked, rows, max(N_PASSAGES, 3 * k))
+        words = self._widths.scores(query.terms, rows, max(N_PASSAGES, 3 * k))
         counted = time.perf_counter()
-        dense = self._dense(vector, rows) if with_dense and len(rows) else None
+        dense = self._dense(query.vector, rows) if with_dense and len(rows) else None
         return Candidates(
             rows=rows,
             lexical=words,
             dense=dense,
             by_words=np.isin(rows, by_words, assume_unique=True),
             factor=factors[rows].astype(np.float64) if factors is not None else np.ones(len(rows)),
-            lexical_s=counted - encoded,
-            dense_s=encoded - started + time.perf_counter() - counted,
+            lexical_s=counted - near,
+            dense_s=query.encoding_s + near - started + time.perf_counter() - counted,
         )
 
     def best(self, found: Candidates, scores: Weights, n: int) -> tuple[Ids, Weights]:
@@ -214,39 +252,48 @@ class Retriever:
         return fused
 
     def _among(
-        self, question: str, since: datetime.date | None, until: datetime.date | None
+        self, query: Query, since: datetime.date | None, until: datetime.date | None
     ) -> tuple[Mask | None, Floats | None]:
         """(the rows that may come out, None: all; what each row's score is multiplied with, None: nothing)."""
         days, live = self._index.days, self._index.live
         allowed = None if since is None and until is None else _within(days, since, until)
         if allowed is not None and live is not None:
             allowed &= live
-        factors = self._by_time(question)
-        if factors is None or self._settings.date_factor > 0:
+        factors = self._by_time(query.periods)
+        if factors is None or (self._settings.date_factor > 0 and not query.asks_only_when):
             return (live if allowed is None else allowed), factors
-        named = factors > 0
+        named = factors == 1
         return (named if allowed is None else named & allowed), None
 
-    def _by_time(self, question: str) -> Floats | None:
-        """What each row is worth for the time that the question names: 1 within it, the date factor outside.
+    def _mentions(self, text: str, today: datetime.date) -> list[Mention]:
+        """The words that name a time which there is a broadcast of, where that counts for anything."""
+        if self._settings.date_factor == 1:
+            return []
+        return [m for m in mentions_in(text, today, self._newest(today)) if _within(self._days, *m.period).any()]
+
+    def _newest(self, today: datetime.date = datetime.date.max) -> datetime.date:
+        """The day of the last broadcast up to `today`, or `today` where there is none."""
+        days = self._broadcast_days
+        n = int(np.searchsorted(days, (today - EPOCH).days, side="right"))
+        return EPOCH + datetime.timedelta(int(days[n - 1])) if n else today
+
+    def _by_time(self, periods: Sequence[Period]) -> Floats | None:
+        """What each row is worth for some periods: 1 within them, the date factor outside; None where there are none.
 
         The factor counts `SHORT` times where the time is a day or a week: that is when it was said, where a year may be
-        the one that is told of. None where no time is named, or none that there is a broadcast of.
+        the one that is told of.
         """
-        if self._settings.date_factor == 1:
+        if not periods:
             return None
-        days, live = self._index.days, self._index.live
-        if live is not None:
-            days = np.where(live, days, NO_DATE)
-        newest = EPOCH + datetime.timedelta(int(days.max())) if days.max() != NO_DATE else None
-        inside = np.zeros(len(days), dtype=np.bool_)
-        outside: list[float] = []
-        for period in periods_in(question, self._settings.today or datetime.date.today(), newest):
-            within = _within(days, *period)
-            if within.any():
-                inside |= within
-                outside.append(self._settings.date_factor ** (SHORT if period.is_short else 1))
-        return np.where(inside, np.float32(1), np.float32(max(outside))) if outside else None
+        outside = self._settings.date_factor ** min(SHORT if period.is_short else 1 for period in periods)
+        return np.where(self._named(periods), np.float32(1), np.float32(outside))
+
+    def _named(self, periods: Sequence[Period]) -> Mask:
+        """The rows that lie in some periods."""
+        named = np.zeros(len(self._days), dtype=np.bool_)
+        for period in periods:
+            named |= _within(self._days, *period)
+        return named
 
     def _merged(self, rows: Sequence[int], scores: Sequence[float], k: int) -> list[Hit]:
         """The first k of some rows that repeat none before; each hit knows where it is repeated."""
@@ -270,6 +317,11 @@ class Retriever:
             chunk_id=chunk.chunk_id,
             row=row,
         )
+
+
+def _scale(n_chunks: int) -> float:
+    """The best of n scores that chance alone gives grows with log n."""
+    return math.log1p(n_chunks) / math.log1p(SCALE_CHUNKS)
 
 
 def _within(days: npt.NDArray[np.int32], since: datetime.date | None, until: datetime.date | None) -> Mask:

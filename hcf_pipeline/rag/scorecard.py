@@ -1,8 +1,17 @@
-"""How well retrieval finds the right broadcast, stage by stage, and what it missed.
+"""How well retrieval finds the right broadcast, stage by stage, and what it missed: as it is served.
 
-A question counts at k when a right broadcast is among the first k distinct broadcasts. Stages: the words alone
-(lexical), the vectors alone (dense), both (fused), and both after the reranker, where there is one. One pass over the
-questions measures them all. Date words mean nothing here: a question file does not say from which day they are meant.
+Stages: the words alone (lexical), the vectors alone (dense), both (fused), and both after the reranker, where there is
+one. The last stage is what `Retriever.search` finds with the same settings: dates weighed, near-duplicates merged. All
+stages order the same candidates, and one pass over the questions measures them all.
+
+A question counts at k (recall@k) when a right broadcast is among the first k distinct broadcasts of the hits, in their
+order. A hit stands for its own broadcast, and is right as well where a right one is named with it (`Hit.also`): whoever
+reads it is told that the same words stand there. Where the first hits are of fewer than DEPTH broadcasts, more hits are
+taken from the same candidates, after those that are served.
+
+Words such as 去年 are meant from the day that the question was asked on: its own `asked` (a guest's is the day of the
+broadcast), else `[retrieval] today`, else the day of the newest broadcast. The calendar has no part in it, so that the
+same index gives the same card on any day.
 """
 
 from __future__ import annotations
@@ -13,14 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hcf_pipeline.rag.arrays import Ids
+from hcf_pipeline.rag.arrays import Weights
 from hcf_pipeline.rag.asked import Question
 from hcf_pipeline.rag.card import Miss, QuestionSet, Scorecard, Stage, question_key
 from hcf_pipeline.rag.encoder import Encoder
-from hcf_pipeline.rag.evidence import N_HITS
-from hcf_pipeline.rag.lines import shown
+from hcf_pipeline.rag.hits import Hit
 from hcf_pipeline.rag.measures import DEPTH, RECALLS, mrr, ndcg, percentile, recall
-from hcf_pipeline.rag.retriever import Reranks, Retriever
+from hcf_pipeline.rag.retriever import Candidates, Reranks, Retriever
 from hcf_pipeline.settings import RetrievalSettings
 
 PLOT = "recall.png"
@@ -41,9 +49,8 @@ def judge_retrieval(
 
     `n_left_out` says how many of the set are not among them, because what is judged had seen them.
     """
-    plain = settings.model_copy(update={"one_per_transcript": True, "date_factor": 1.0})
-    retriever = Retriever.open(index, encoder, plain, verified=True)
-    measured = _Measured(retriever, plain, reranker)
+    retriever = Retriever.open(index, encoder, settings, reranker, verified=True)
+    measured = _Measured(retriever, settings, reranker is not None)
     for n, question in enumerate(questions, 1):
         measured.ask(question)
         progress(n, len(questions))
@@ -53,54 +60,57 @@ def judge_retrieval(
 class _Measured:
     """What was found for the questions so far."""
 
-    def __init__(self, retriever: Retriever, settings: RetrievalSettings, reranker: Reranks | None) -> None:
+    def __init__(self, retriever: Retriever, settings: RetrievalSettings, with_reranker: bool) -> None:
         self._retriever = retriever
         self._settings = settings
-        self._reranker = reranker
-        self._ranks: dict[str, list[int]] = {}
+        self._with_reranker = with_reranker
+        self._places: dict[str, list[int]] = {}  # stage -> the rank of each question
         self._seconds: dict[str, list[float]] = {}
         self._refused: dict[bool, list[bool]] = {True: [], False: []}  # by whether there was an answer
         self._misses: list[Miss] = []
-        self._last_ranks: dict[str, int] = {}
+        self._ranks: dict[str, int] = {}
 
     def ask(self, question: Question) -> None:
-        found = self._retriever.candidates(question.text, max(DEPTH, self._settings.rerank_top))
+        retriever, n = self._retriever, self._retriever.n_read(self._settings.top_k)
+        began = time.perf_counter()
+        query = retriever.query(question.text, question.asked)
+        found = retriever.candidates(query, n)
         scores = found.scores(self._settings.dense_weight)
-        rows, best = self._retriever.best(found, scores, max(DEPTH, self._settings.rerank_top))
-        texts = (self._retriever.index.text(row) for row in rows[:N_HITS].tolist())
-        evidence = self._retriever.evidence(question.text, list(zip(best.tolist(), texts, strict=False)))
-        self._refused[question.is_answerable].append(not self._retriever.is_enough(evidence))
+        fused = retriever.hits(found, scores, n)
+        fused_s = time.perf_counter() - began
+        served = retriever.reranked(query, fused)
+        served_s = time.perf_counter() - began
+        bears_on = retriever.bears_on(query, served[: self._settings.top_k])
+        self._refused[question.is_answerable].append(not bears_on)
         if not question.is_answerable:
             return
-        words = np.where(found.by_words, found.lexical, -1.0)
-        self._count("lexical", question, self._retriever.best(found, words, DEPTH)[0], found.lexical_s)
+        words = np.where(found.by_words, found.lexical * found.factor, -1.0)
+        self._count("lexical", self._rank(question, found, words, []), found.lexical_s)
         if found.dense is not None:
-            vectors = found.dense.astype(np.float64)
-            self._count("dense", question, self._retriever.best(found, vectors, DEPTH)[0], found.dense_s)
-        both_s = found.lexical_s + found.dense_s
-        rank = self._count("fused", question, rows, both_s)
-        if self._reranker:
-            rank = self._count("reranked", question, *self._rerank(self._reranker, question, rows, both_s))
+            self._count("dense", self._rank(question, found, found.dense * found.factor, []), found.dense_s)
+        rank = self._count("fused", self._rank(question, found, scores, fused), fused_s)
+        if self._with_reranker:
+            rank = self._count("reranked", self._rank(question, found, scores, served), served_s)
         right = question.transcript or str(question.date)
-        self._last_ranks[question_key(question.text, right)] = rank
-        if rank != 1 and len(rows):
-            transcript, _ = self._retriever.index.place(int(rows[0]))
-            self._misses.append(Miss(question.text, right, rank, transcript, self._shown(int(rows[0]))))
+        self._ranks[question_key(question.text, right)] = rank
+        if rank != 1 and served:
+            self._misses.append(Miss(question.text, right, rank, served[0].transcript, served[0].text))
 
-    def _rerank(self, reranker: Reranks, question: Question, rows: Ids, both_s: float) -> tuple[Ids, float]:
-        began = time.perf_counter()
-        texts = [self._shown(row) for row in rows.tolist()]
-        order = np.argsort(-reranker.scores(question.text, texts), kind="stable")
-        return rows[order], both_s + time.perf_counter() - began
+    def _rank(self, question: Question, found: Candidates, scores: Weights, first: list[Hit]) -> int:
+        """The place of the first right broadcast among the first DEPTH distinct ones, 0 where it is not there.
 
-    def _shown(self, row: int) -> str:
-        return shown(self._retriever.index.row(row)[2].lines)
+        Of the hits `first`, then of the further candidates in the order of their scores.
+        """
+        n = max(len(first), DEPTH)
+        while True:
+            hits = self._retriever.hits(found, scores, n)
+            rank, n_distinct = _rank_among([*first, *hits[len(first) :]], question)
+            if rank or n_distinct >= DEPTH or len(hits) < n:
+                return rank
+            n *= 2
 
-    def _count(self, stage: str, question: Question, rows: Ids, seconds: float) -> int:
-        """The rank of the first right row, 0 where it is not among the first DEPTH."""
-        places = (self._retriever.index.place(row) for row in rows[:DEPTH].tolist())
-        rank = next((n for n, place in enumerate(places, 1) if question.is_right(*place)), 0)
-        self._ranks.setdefault(stage, []).append(rank)
+    def _count(self, stage: str, rank: int, seconds: float) -> int:
+        self._places.setdefault(stage, []).append(rank)
         self._seconds.setdefault(stage, []).append(seconds)
         return rank
 
@@ -111,14 +121,14 @@ class _Measured:
             n_unanswerable=len(self._refused[False]),
             refused_answerable=_share(self._refused[True]),
             refused_unanswerable=_share(self._refused[False]),
-            stages=tuple(self._stage(stage) for stage in self._ranks),
+            stages=tuple(self._stage(stage) for stage in self._places),
             misses=tuple(sorted(self._misses, key=lambda miss: (miss.rank > 0, -miss.rank))[:N_MISSES]),
-            ranks=self._last_ranks,
+            ranks=self._ranks,
             n_left_out=n_left_out,
         )
 
     def _stage(self, name: str) -> Stage:
-        ranks, milliseconds = self._ranks[name], [1000 * s for s in self._seconds[name]]
+        ranks, milliseconds = self._places[name], [1000 * s for s in self._seconds[name]]
         return Stage(
             name=name,
             recall={str(k): round(recall(ranks, k), 4) for k in RECALLS},
@@ -127,6 +137,18 @@ class _Measured:
             p50_ms=round(percentile(milliseconds, 0.5), 2),
             p99_ms=round(percentile(milliseconds, 0.99), 2),
         )
+
+
+def _rank_among(hits: Sequence[Hit], question: Question) -> tuple[int, int]:
+    """(rank of the first right broadcast or 0, how many distinct broadcasts were looked at, DEPTH at most)."""
+    seen: set[str] = set()
+    for hit in hits:
+        seen.add(hit.transcript)
+        if len(seen) > DEPTH:
+            return 0, DEPTH
+        if any(question.is_right(place.transcript, place.date) for place in (hit.place, *hit.also)):
+            return len(seen), len(seen)
+    return 0, len(seen)
 
 
 def _share(refused: Sequence[bool]) -> float:

@@ -43,6 +43,16 @@ def test_what_the_corpus_says_comes_first_then_pieces_then_the_answer(finished: 
     assert (first.quotes, first.citations) == (last.quotes, last.citations)
 
 
+def test_today_is_the_day_in_the_time_zone_of_the_settings_unless_one_is_set(finished: Finished) -> None:
+    east, west = (
+        open_engine(finished, HCF_REFRESH__TIMEZONE=zone).today()
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago")
+    )
+    assert (east - west).days in (1, 2)  # they are 25 hours apart
+    engine = open_engine(finished, HCF_RETRIEVAL__TODAY="2024-01-03")
+    assert [str(period.until) for period in engine.query("今天他说了什么").periods] == ["2024-01-03"]
+
+
 def test_a_question_longer_than_the_window_is_still_answered(finished: Finished) -> None:
     assert open_engine(finished).answer(QUESTION * 2000, [Exchange("在吗" * 500, "在" * 500)] * 8).text
 

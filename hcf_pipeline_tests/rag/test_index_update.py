@@ -131,8 +131,8 @@ def test_after_edits_additions_deletions_and_renames_it_answers_as_one_built_fro
             assert [(hit.transcript, hit.date, hit.text) for hit in mine] == [
                 (hit.transcript, hit.date, hit.text) for hit in theirs
             ]
-            assert best_quotes(question, mine, ["江照野"], one.lexical) == best_quotes(
-                question, theirs, ["江照野"], two.lexical
+            assert best_quotes(one.query(question).terms, mine, ["江照野"]) == best_quotes(
+                two.query(question).terms, theirs, ["江照野"]
             )
 
 

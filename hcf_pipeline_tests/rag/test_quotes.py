@@ -32,7 +32,7 @@ def test_quotes_are_verbatim_words_of_the_host_in_the_turn_named(
     retriever: Retriever, question: str, answer: str
 ) -> None:
     hits = retriever.search(question, 5)
-    quotes = best_quotes(question, hits, HOSTS, retriever.lexical)
+    quotes = best_quotes(retriever.query(question).terms, hits, HOSTS)
     assert 1 <= len(quotes) <= 3
     for quote in quotes:
         line = next(line for line in hits[quote.n - 1].lines if line.turn == quote.turn)
@@ -43,21 +43,22 @@ def test_quotes_are_verbatim_words_of_the_host_in_the_turn_named(
 
 def test_the_answer_that_follows_the_repeated_question_is_quoted_with_it(retriever: Retriever) -> None:
     said = "晚上好啊。变速箱换了多少钱？两千三，拆车场拿的货。感谢老铁。"
-    quotes = best_quotes("变速箱换了多少钱？", [hit(said)], HOSTS, retriever.lexical)
+    quotes = best_quotes(retriever.query("变速箱换了多少钱？").terms, [hit(said)], HOSTS)
     assert "两千三" in quotes[0].text and "晚上好" not in quotes[0].text
 
 
 def test_guests_are_never_quoted(retriever: Retriever) -> None:
-    assert best_quotes("变速箱", [hit("变速箱换了两千三吧？", "水友")], HOSTS, retriever.lexical) == []
+    assert best_quotes(retriever.query("变速箱").terms, [hit("变速箱换了两千三吧？", "水友")], HOSTS) == []
 
 
 def test_one_thing_said_twice_is_quoted_once(retriever: Retriever) -> None:
     said = "二手变速箱花了两千三百块钱，老板送到店里。"
-    assert len(best_quotes("变速箱多少钱", [hit(said), hit(said)], HOSTS, retriever.lexical)) == 1
+    assert len(best_quotes(retriever.query("变速箱多少钱").terms, [hit(said), hit(said)], HOSTS)) == 1
 
 
 def test_a_quote_stays_within_one_line_of_a_turn(retriever: Retriever) -> None:
-    for quote in best_quotes("变速箱换了多少钱", [hit("变速箱换了\n多少钱？两千三百块")], HOSTS, retriever.lexical):
+    asked = retriever.query("变速箱换了多少钱").terms
+    for quote in best_quotes(asked, [hit("变速箱换了\n多少钱？两千三百块")], HOSTS):
         assert "\n" not in quote.text and quote.text in "变速箱换了\n多少钱？两千三百块"
 
 
@@ -102,14 +103,16 @@ def test_with_two_hosts_each_quotation_has_the_label_of_who_said_it(retriever: R
             Line(5, "大山", "换变速箱的多少钱我不知道，修车的事要问他。"),
         ),
     )
-    found = best_quotes("变速箱换了多少钱", [talk], ["小禾", "大山"], retriever.lexical)
+    found = best_quotes(retriever.query("变速箱换了多少钱").terms, [talk], ["小禾", "大山"])
     assert {(quote.label, quote.turn) for quote in found} == {("小禾", 4), ("大山", 5)}
-    assert {quote.label for quote in best_quotes("变速箱换了多少钱", [talk], ["大山"], retriever.lexical)} == {"大山"}
+    assert {quote.label for quote in best_quotes(retriever.query("变速箱换了多少钱").terms, [talk], ["大山"])} == {
+        "大山"
+    }
 
 
 def test_neighbouring_turns_are_never_one_quotation(retriever: Retriever) -> None:
     talk = replace(hit(""), lines=(Line(1, "小禾", "换"), Line(2, "大山", "换")))
-    found = best_quotes("换", [talk], ["小禾", "大山"], retriever.lexical)
+    found = best_quotes(retriever.query("换").terms, [talk], ["小禾", "大山"])
     assert [(quote.turn, quote.label, quote.text) for quote in found] == [(1, "小禾", "换"), (2, "大山", "换")]
 
 

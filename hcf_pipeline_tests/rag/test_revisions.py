@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hcf_pipeline.defs.rag.assets import rag_assets
 
 from hcf_pipeline.corpus.transcript import Turn
+from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of
 from hcf_pipeline.rag import chunks, encoder, sidecar
@@ -89,12 +89,8 @@ def test_an_index_takes_over_no_segment_of_another_format(
 )
 def test_a_revision_in_the_code_is_that_of_its_asset(tmp_path: Path, asset: str, module: object, name: str) -> None:
     (tmp_path / "hcf.toml").write_text("", encoding="utf-8")
-    versions = {
-        one.key.to_user_string(): spec.code_version
-        for one in rag_assets(load_settings(tmp_path / "hcf.toml", environ={}))
-        for spec in one.specs
-    }
-    assert versions[asset] is not None and versions[asset].startswith(f"{getattr(module, name)}+")
+    made_by = recipes(load_settings(tmp_path / "hcf.toml", environ={}))
+    assert made_by[asset].revision == getattr(module, name)
 
 
 class _Characters(StaticModel):

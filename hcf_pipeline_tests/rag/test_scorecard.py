@@ -111,6 +111,76 @@ def test_a_card_is_the_same_after_loading_and_its_content_knows_no_times(built: 
         Scorecard.load(tmp_path / CARD)
 
 
+def served_rank(retriever: Retriever, question: Question, top_k: int) -> int:
+    """By hand: the place of the right broadcast among the distinct ones of the hits that are served, then of all."""
+    query = retriever.query(question.text, question.asked)
+    served = retriever.search(query, top_k)
+    distinct: list[str] = []
+    for hit in [*served, *retriever.search(query, 50)[len(served) :]]:
+        distinct += [hit.transcript] if hit.transcript not in distinct else []
+        if any(question.is_right(place.transcript, place.date) for place in (hit.place, *hit.also)):
+            return len(distinct)
+    return 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"date_factor": 0.0}, {"date_factor": 1.0}, {"one_per_transcript": True}, {"dense_weight": 0.7}, {"top_k": 2}],
+    ids=str,
+)
+def test_the_card_measures_what_is_served(built: Built, changes: dict[str, float]) -> None:
+    settings = RetrievalSettings.model_validate(changes)
+    retriever = Retriever.open(built.index, built.encoder, settings)
+    texts = [*(q.text for q in ASKED), "多少钱", "晚上好"]
+    asked = [
+        Question(f"{time}{text}", date=question.date)
+        for time in ("", "2024年4月", "5月5号那场，", "1月")
+        for text in texts
+        for question in ASKED[::2]
+    ]
+    found = judge_retrieval(built.index, built.encoder, settings, "mine", asked)
+    expected = {question_key(q.text, str(q.date)): served_rank(retriever, q, settings.top_k) for q in asked}
+    assert found.ranks == expected and len(set(expected.values())) > 2
+    refused = [
+        not retriever.bears_on(query, retriever.search(query, settings.top_k))
+        for query in (retriever.query(q.text) for q in asked)
+    ]
+    assert found.refused_answerable == pytest.approx(sum(refused) / len(refused), abs=1e-4)
+
+
+def test_a_broadcast_that_is_named_with_a_hit_of_the_same_words_is_found_there(built: Built) -> None:
+    """It stood at the 2nd to 6th place, where whoever asks sees one hit that names them all."""
+    asked = [Question("感谢老铁送的小灯牌，晚上好", date=datetime.date.fromisoformat(date)) for date in TOPICS]
+    found = judge_retrieval(built.index, built.encoder, SETTINGS, "mine", asked)
+    assert set(found.ranks.values()) == {1} and len(found.ranks) == len(TOPICS)
+
+
+def test_words_for_a_time_are_meant_from_the_day_that_a_question_was_asked_on(built: Built) -> None:
+    """上一场 of another day is another broadcast; without a day it is the newest, whatever the calendar says."""
+    settings = RetrievalSettings(date_factor=0)
+    days = [datetime.date.fromisoformat(date) for date in TOPICS]
+    asked = [Question("上一场说的多少钱？", date=day, asked=day + datetime.timedelta(1)) for day in days]
+    found = judge_retrieval(built.index, built.encoder, settings, "mine", asked)
+    assert set(found.ranks.values()) == {1}
+    unsaid = judge_retrieval(
+        built.index, built.encoder, settings, "mine", [Question("上一场说的多少钱？", date=days[-1])]
+    )
+    assert set(unsaid.ranks.values()) == {1}
+    earlier = RetrievalSettings(date_factor=0, today=days[2])
+    set_day = judge_retrieval(
+        built.index, built.encoder, earlier, "mine", [Question("上一场说的多少钱？", date=days[2])]
+    )
+    assert set(set_day.ranks.values()) == {1}
+
+
+def test_a_guests_question_was_asked_on_the_day_of_its_broadcast(
+    built: Built, all_paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hcf_pipeline.rag.asked.MIN_CHARS", 6)
+    asked = guest_questions(built.turns, all_paths)
+    assert asked and all(f"{q.asked}.md" == q.transcript for q in asked)
+
+
 def test_a_card_holds_the_rank_of_each_question_that_has_an_answer(built: Built) -> None:
     wrong = Question("变速箱换了多少钱？", date=datetime.date(1999, 1, 3))
     found = judge_retrieval(built.index, built.encoder, SETTINGS, "mine", [*ASKED, wrong, NOWHERE], n_left_out=4)
@@ -134,18 +204,28 @@ def test_a_card_of_before_there_were_ranks_is_still_read(built: Built, tmp_path:
 def test_a_file_of_questions_is_read_with_dates_and_without(tmp_path: Path) -> None:
     file = tmp_path / "q.jsonl"
     lines = [
-        {"question": "甲？", "date": "2024-01-03"},
+        {"question": "甲？", "date": "2024-01-03", "asked": "2024-02-01"},
         {"question": "乙？", "date": None, "answer": ""},
         {"question": "丙？"},
     ]
     file.write_text("\n\n".join(json.dumps(line) for line in lines), encoding="utf-8")
     found = read_questions(file)
     assert [q.is_answerable for q in found] == [True, False, False]
+    assert [q.asked for q in found] == [datetime.date(2024, 2, 1), None, None]
     assert found[0].is_right("x.md", datetime.date(2024, 1, 3)) and not found[0].is_right("x.md", None)
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", "3", '{"question": ""}', '{"question": "甲", "date": "gestern"}', '{"date": null}']
+    "line",
+    [
+        "{",
+        "[]",
+        "3",
+        '{"question": ""}',
+        '{"question": "甲", "date": "gestern"}',
+        '{"question": "甲", "asked": 3}',
+        '{"date": null}',
+    ],
 )
 def test_a_bad_line_of_questions_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "q.jsonl"

@@ -62,9 +62,9 @@ def retrieval_scorecard(
                 cache = VectorCache(store.home / VECTOR_CACHE)
                 without = index_without(questions, chunks, encoder, cache, index.path, Path(scratch))
                 sets.append(judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress))
-        for file in settings.question_files.values():
+        for given, file in settings.question_files.items():
             asked = read_questions(file)
-            sets.append(judge_retrieval(index.path, encoder, retrieval, file.name, asked, reranker, progress))
+            sets.append(judge_retrieval(index.path, encoder, retrieval, given.as_posix(), asked, reranker, progress))
         card = Scorecard(tuple(sets))
         card.save(folder)
         draw(card, folder)
