@@ -1,4 +1,5 @@
-"""What every asset is made by: the revision of its logic, and the settings and files that its content depends on."""
+"""What every asset is made by: the revision of its logic, and the settings, files and libraries that its content depends
+on."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ from hcf_pipeline.asset_names import (
 )
 from hcf_pipeline.defs.models import model_recipe
 from hcf_pipeline.files import file_sha256
+from hcf_pipeline.hardware import resolve_quantize
+from hcf_pipeline.libraries import QUANTIZES, libraries_of
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Recipe
 
@@ -47,19 +50,31 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         PARSED_PAIRS: Recipe(2),
         SFT_DATASET: Recipe(1, reads("sft", "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
-        LORA_ADAPTER: Recipe(1, reads("lora", "base.quantize")),
+        LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(2, reads("chunks")),
         ENCODER_MODEL: model_recipe(settings, "encoder", "dim", "vocab_size", "steps"),
-        CHUNK_EMBEDDINGS: Recipe(2),
-        FAISS_INDEX: Recipe(3),
+        CHUNK_EMBEDDINGS: Recipe(2, libraries_of(CHUNK_EMBEDDINGS)),
+        FAISS_INDEX: Recipe(3, libraries_of(FAISS_INDEX)),
         RETRIEVAL_SCORECARD: Recipe(
             1,
             reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")
-            | {f"file {given}": _digest(file) for given, file in settings.question_files.items()},
+            | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
+            | libraries_of(RETRIEVAL_SCORECARD),
         ),
         RELEASE: Recipe(1),
-        SAMPLE_ANSWERS: Recipe(1),
+        SAMPLE_ANSWERS: Recipe(2, libraries_of(SAMPLE_ANSWERS)),
     }
+
+
+def _adapter(settings: Settings) -> Recipe:
+    """What "auto" comes to on this machine counts, and not that it was left open."""
+    quantize = resolve_quantize(settings.sections.base.quantize, settings.sections.chat.device)
+    return Recipe(
+        1,
+        settings.reads("lora")
+        | {"base.quantize": quantize}
+        | libraries_of(LORA_ADAPTER, *(QUANTIZES if quantize == "4bit" else ())),
+    )
 
 
 def _digest(file: Path) -> str:

@@ -1,7 +1,9 @@
 """The release that the chat model serves, and three answers from it to look at."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -18,16 +20,20 @@ from hcf_pipeline.asset_names import (
     SFT_DATASET,
     TURN_TABLE,
 )
-from hcf_pipeline.chat.release import ADAPTER_CORPUS, INDEX_CORPUS, Release, made_from, moved_pins, pin
+from hcf_pipeline.chat.release import ADAPTER_CORPUS, INDEX_CORPUS, POINTER, Release, made_from, moved_pins, pin
 from hcf_pipeline.corpus.questions import asked_in_corpus
 from hcf_pipeline.corpus.tables import PAIRS, REPORT, TurnReport
 from hcf_pipeline.defs.publishing import OWNERS, Step
-from hcf_pipeline.defs.resources import ChatModel
 from hcf_pipeline.defs.samples import N_SAMPLES, cell
 from hcf_pipeline.gates import GATES, judge, refuse
 from hcf_pipeline.models import model_source
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
+
+if TYPE_CHECKING:
+    from hcf_pipeline.chat.engine import Engine
+
+SEED = 1  # of the sampled words, where [chat] sets none: the same release gives the same answers
 
 
 @dg.asset(
@@ -81,22 +87,23 @@ def release(
 
 @dg.asset(
     deps=[RELEASE, PARSED_PAIRS],
-    description="Three questions that were asked in the corpus, answered by the released chat model with citations."
+    description="Three questions that were asked in the corpus, answered by this very release with citations."
     "\n\n三个带出处的回答。",
     group_name="serving",
     kinds={"markdown"},
     owners=OWNERS,
 )
 def sample_answers(
-    context: dg.AssetExecutionContext, chat_model: ChatModel, store: dg.ResourceParam[Store]
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
 ) -> dg.MaterializeResult[None]:
     step = Step(context, store)
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         shown: list[str] = []
+        engine = _engine_of(inputs[RELEASE], settings)
         for n, question in enumerate(asked_in_corpus(inputs[PARSED_PAIRS].path / PAIRS, N_SAMPLES), 1):
             step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
-            answer = chat_model.answer(question)
+            answer = engine.answer(question)
             quotes = [f"> {cell(quote.text)} [{quote.n}]" for quote in answer.quotes]
             sources = [
                 f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}" for c in answer.citations
@@ -107,3 +114,13 @@ def sample_answers(
         return Built({"questions": len(shown), "answers": text})
 
     return step.publish(build)
+
+
+def _engine_of(release: Artifact, settings: Settings) -> "Engine":
+    """The chat model of one release, whether it serves or not."""
+    from hcf_pipeline.chat.engine import Engine
+
+    sections = settings.sections
+    chat = sections.chat.model_copy(update={"seed": SEED if sections.chat.seed is None else sections.chat.seed})
+    seeded = dataclasses.replace(settings, sections=sections.model_copy(update={"chat": chat}))
+    return Engine(Release.load(release.file(POINTER)), seeded)
