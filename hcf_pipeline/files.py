@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-DRAFT = ".draft-"  # what is not yet published, or replaced; the id of the process that writes it follows
+DRAFT = ".draft-"  # what is not yet published, or replaced
 SEAL = "seal"  # in sealed JSON: the hash of the rest
 
 
@@ -45,8 +46,14 @@ def unsealed(text: str) -> dict[str, Any]:
     return value
 
 
+def draft_name(name: str = "", prefix: str = DRAFT) -> str:
+    """A name that nobody else has; a process id alone is not enough, every container has its process 1."""
+    return "-".join(filter(None, (f"{prefix}{os.getpid()}", secrets.token_hex(10), name)))
+
+
 def replace_text(path: Path, text: str) -> None:
-    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+    """Replaces a file as a whole, and waits for the disk."""
+    draft = path.with_name(draft_name(path.name))
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

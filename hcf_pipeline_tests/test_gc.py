@@ -9,7 +9,7 @@ import pytest
 
 from hcf_pipeline.chat.release import POINTER, Release, pin, releases, roll_back, serving_damage
 from hcf_pipeline.errors import ArtifactError, NotReady
-from hcf_pipeline.gc import clear, garbage
+from hcf_pipeline.gc import sweep
 from hcf_pipeline.rag import sidecar
 from hcf_pipeline.rag.sidecar import Sidecar
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
@@ -72,15 +72,14 @@ def test_the_last_releases_stay_with_all_that_they_were_made_from(store: Store) 
     first, second, third = (release(store, text) for text in "abc")
     publish(store, "chunk_table", "old")
     publish(store, "chunk_table", "new")
-    found = garbage(store, keep=2)
-    clear(store, found)
+    sweep(store, keep=2)
     assert [version for asset, version in sorted(there(store)) if asset == "release"] == sorted(
         [second.version, third.version]
     )
     assert len(store.versions("turn_table")) == len(store.versions("lora_adapter")) == 2
     assert len(store.versions("base_model")) == len(store.versions("chunk_table")) == 1
     assert all(store.open(asset, version).verify() is None for asset, version in there(store))
-    assert garbage(store, keep=2) == []
+    assert sweep(store, keep=2).gone == ()
     assert {store.follow("release", f.recipe.id) is not None for f in store.followed("release")} == {True}
     assert not store.find("release", Recipe(1, {}, dict(first.inputs)))
 
@@ -88,7 +87,7 @@ def test_the_last_releases_stay_with_all_that_they_were_made_from(store: Store) 
 def test_nothing_goes_that_serves_after_a_rollback(store: Store) -> None:
     first, *_ = (release(store, text) for text in "abc")
     roll_back(store, first.version)
-    clear(store, garbage(store, keep=1))
+    sweep(store, keep=1)
     serving = store.current("release")
     assert serving == first and serving.file(POINTER).is_file()
     assert [listed.serves for listed in releases(store)] == [False, True]
@@ -98,7 +97,7 @@ def test_a_dry_look_counts_what_would_become_free_and_removes_nothing(store: Sto
     for text in "ab":
         release(store, text)
     before = there(store)
-    found = garbage(store, keep=1)
+    found = sweep(store, keep=1, dry_run=True).gone
     assert there(store) == before
     expected = sum(len(f"{kind} a") for kind in ("turns", "index", "adapter"))
     assert sum(one.n_bytes for one in found) > expected
@@ -113,7 +112,7 @@ def test_files_that_are_shared_with_what_stays_free_nothing(store: Store) -> Non
         return Built({})
 
     store.publish("turn_table", build, Recipe(2), like=old)
-    (gone,) = (one for one in garbage(store, keep=1) if one.path == old.path)
+    (gone,) = (one for one in sweep(store, keep=1, dry_run=True).gone if one.path == old.path)
     assert gone.n_bytes == (old.path / "manifest.json").stat().st_size
 
 
@@ -145,7 +144,7 @@ def test_a_release_whose_recipe_was_lost_is_still_listed_and_kept(store: Store) 
     (lost,) = (f for f in store.followed("release") if f.version == first.version)
     (store.home / "release" / "recipes" / f"{lost.recipe.id}.json").write_text("?", encoding="utf-8")
     assert [listed.id for listed in releases(store)] == [second.version, first.version]
-    clear(store, garbage(store, keep=2))
+    sweep(store, keep=2)
     assert roll_back(store).id == first.version
 
 
@@ -157,7 +156,7 @@ def test_nothing_but_leftovers_goes_while_something_is_damaged(store: Store, hur
     file = store.home / "release" / "current" if hurt == "current" else serving.path / hurt
     file.write_text("?", encoding="utf-8")
     (store.home / "turn_table" / ".draft-999999999-x").mkdir()
-    clear(store, garbage(store, keep=1))
+    sweep(store, keep=1)
     assert there(store) == before and not list(store.home.rglob(".draft*"))
 
 

@@ -17,14 +17,19 @@ def run_gc(call: Invocation, *, dry_run: bool, as_json: bool) -> None:
     with only_json(), store.lock(), dagster_instance(settings) as instance:
         reap_dead_runs(instance)
         nobody_else(instance)
-        found = tidy_up(settings, dry_run=dry_run)
+        swept = tidy_up(settings, dry_run=dry_run)
+    found = swept.gone
+    in_use = [path.relative_to(store.home).as_posix() for path in swept.in_use]
     n_bytes = sum(one.n_bytes for one in found)
     if as_json:
         removed = [{"path": one.path.relative_to(store.home).as_posix(), "bytes": one.n_bytes} for one in found]
-        print_json({"removed": removed, "bytes": n_bytes, "dry_run": dry_run})
+        print_json({"removed": removed, "in_use": in_use, "bytes": n_bytes, "dry_run": dry_run})
         return
     for one in found:
         out.print(f"{one.path.relative_to(store.home)}  {human_size(one.n_bytes)}", markup=False)
+    for used in in_use:
+        zh, en = f"{used}  还在使用，下次再清理", f"{used}  in use, stays until the next time"
+        out.print(call.say(zh, en), markup=False)
     zh, en = ("会腾出", "Would free") if dry_run else ("腾出", "Freed")
     out.print(
         call.say(

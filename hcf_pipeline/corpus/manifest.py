@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from hcf_pipeline.corpus.walk import UNREADABLE, walk
 from hcf_pipeline.errors import CorpusError, damaged
-from hcf_pipeline.files import DRAFT, hash_of
+from hcf_pipeline.files import draft_name, hash_of
 from hcf_pipeline.settings import CorpusSettings
 
 MANIFEST = "corpus.json"  # in an artifact
@@ -107,7 +107,7 @@ class Look:
             "refused": _plain(manifest.refused),
         }
         body = json.dumps(written, ensure_ascii=False).encode("utf-8")
-        draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+        draft = path.with_name(draft_name(path.name))
         draft.write_bytes(hashlib.sha256(body).hexdigest().encode("ascii") + b"\n" + body)
         draft.replace(path)
 

@@ -97,7 +97,7 @@ def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, list[dg.Senso
 
 def _tidy_up_in_passing(instance: dg.DagsterInstance, settings: Settings) -> None:
     """What old releases leave goes while nothing is being made."""
-    if not tidy_up(settings, dry_run=True):
+    if not tidy_up(settings, dry_run=True).gone:
         return
     try:
         with store_of(settings).lock():

@@ -11,8 +11,9 @@ from pathlib import Path
 import dagster as dg
 
 from hcf_pipeline.errors import unwritable
-from hcf_pipeline.files import DRAFT
+from hcf_pipeline.files import replace_text
 from hcf_pipeline.settings import Settings
+from hcf_pipeline.store.leases import writing
 
 HEADER = "# Written by hcf. Delete this line to keep changes of your own."
 
@@ -64,9 +65,8 @@ def prepare_home(settings: Settings) -> Path:
             raise OSError(code, os.strerror(code))
         written = file.read_text(encoding="utf-8") if file.is_file() else None
         if written is None or (written.startswith(HEADER) and written != text):
-            draft = file.with_name(f"{DRAFT}{os.getpid()}-{file.name}")
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(file)
+            with writing(settings.home):
+                replace_text(file, text)
     except OSError as error:
         raise unwritable(settings.home, error) from error
     return settings.home

@@ -3,7 +3,8 @@
     <folder>/<encoder identity>/*.vectors   see vector_file.py; a folder's mtime says when it was last used
 
 Never the source of truth: what is deleted or damaged is encoded again. Files are only added or removed whole, so a
-reader that has one open is not disturbed, and a killed writer leaves at most a draft behind.
+reader that has one open is not disturbed, and a killed writer leaves at most a draft behind. Who adds holds the folder's
+`.writing`, shared; who prunes needs it alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from hcf_pipeline.files import DRAFT
 from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.vector_file import SUFFIX, Hashes, VectorFile
+from hcf_pipeline.store.leases import alone, writing
 
 FAN = 8  # files of about one size are merged into one, so there are at most some eight of each power of eight
 MAX_ROWS = 1 << 18  # of a merged file: what a merge holds in memory stays bounded
@@ -53,7 +55,10 @@ class VectorCache:
 
     def add(self, identity: str, hashes: Hashes, vectors: Vectors) -> VectorFile:
         """Keeps some vectors, in a file of their own."""
-        return VectorFile.write(self.folder / identity, hashes, vectors)
+        folder = self.folder / identity
+        with writing(self.folder):
+            folder.mkdir(parents=True, exist_ok=True)  # pruned when it was empty
+            return VectorFile.write(folder, hashes, vectors)
 
     def merge(self, identity: str, files: Sequence[VectorFile]) -> list[VectorFile]:
         """The same vectors in fewer files, where many of about one size have come together."""
@@ -78,9 +83,15 @@ class VectorCache:
         """Removes what was used longest ago until `max_bytes` hold the rest; returns the bytes that become free.
 
         Encoders that are not in `keep` go first, then single files of the others. Files that a published version
-        shares take no room of their own: they neither count nor go. What is open stays readable. Not to be run while
-        vectors are being added.
+        shares take no room of their own: they neither count nor go. What is open stays readable. Nothing goes while
+        somebody adds vectors.
         """
+        if not self.folder.is_dir() or (nobody_adds := alone(self.folder)) is None:
+            return 0
+        with nobody_adds:
+            return self._prune(max_bytes, keep, dry_run=dry_run)
+
+    def _prune(self, max_bytes: int, keep: Collection[str], *, dry_run: bool) -> int:
         files = [file for file in self.folder.glob(f"*/[!.]*{SUFFIX}") if file.stat().st_nlink == 1]
         left = sum(file.stat().st_size for file in files)
         doomed = list(self.folder.glob(f"*/{DRAFT}*"))

@@ -5,7 +5,6 @@ Two .npy arrays one after the other: (n,) bytes of 32, then (n, dim) float32. Th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.files import DRAFT, file_sha256
+from hcf_pipeline.files import draft_name, file_sha256
 from hcf_pipeline.rag.arrays import Vectors
 
 SUFFIX = ".vectors"
@@ -50,7 +49,7 @@ class VectorFile:
     def write(folder: Path, hashes: Hashes, vectors: Vectors) -> VectorFile:
         """Puts a file into `folder`, in one rename. Hashes may come in any order, more than once, but not none."""
         hashes, rows = np.unique(hashes.astype("S32"), return_index=True)
-        draft = folder / f"{DRAFT}{os.getpid()}{SUFFIX}"
+        draft = folder / draft_name()
         with draft.open("wb") as file:
             np.lib.format.write_array(file, hashes, (1, 0), allow_pickle=False)
             np.lib.format.write_array(file, np.ascontiguousarray(vectors[rows], np.float32), (1, 0), allow_pickle=False)

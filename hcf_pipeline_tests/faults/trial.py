@@ -151,7 +151,7 @@ def store_life(home: str, fault: dict[str, object] | None = None, trace_into: st
         store.promote("thing", before.version)
         for version in store.versions("thing"):
             if version != before.version:
-                store.remove(folder / "thing" / version)
+                assert store.remove_version("thing", version)
         for leftover in store.leftovers():
             store.remove(leftover)
     return 0

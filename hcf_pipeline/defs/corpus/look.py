@@ -69,8 +69,8 @@ def observe_corpus(settings: Settings, *, only_settled: bool = False) -> tuple[s
     before = Look.load(record)
     look = look_at(settings.corpus_path, settings.sections.corpus, before)
     if look.n_hashed or before is None or look.manifest != before.manifest:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        look.save(record)
+        with store.writing(RAW_TRANSCRIPTS):
+            look.save(record)
     manifest = settle(known, before.manifest if before else None, look.manifest) if only_settled else look.manifest
     metadata: Metadata = {
         "files": len(manifest.files),
