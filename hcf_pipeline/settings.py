@@ -1,7 +1,7 @@
 """The settings, typed: a section for each part of the pipeline. `settings_file` reads them.
 
 The code version of an asset folds in the settings that it reads (`Settings.reads`), so a change makes stale just what
-depends on it.
+depends on it. Which settings may stand in a code version, and which in a release, is said by their kind.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -26,8 +27,29 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 Labels = Annotated[list[NonEmpty], Field(min_length=1)]
 
 
+class Kind(StrEnum):
+    """What a setting changes."""
+
+    RESULT = "result"  # what an asset holds: it stands in that asset's recipe
+    SERVING = "serving"  # what is answered from the same assets: it stands in the release
+    RUN = "run"  # when, where, or how fast something is done, or whether it may be released: the result is the same
+
+
+T = TypeVar("T")
+Result = Annotated[T, Kind.RESULT]  # Result[int]: an int that is of another kind than the rest of its section
+Serving = Annotated[T, Kind.SERVING]
+Run = Annotated[T, Kind.RUN]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: ClassVar[Kind]  # of its settings, but for those that are marked
+
+    @classmethod
+    def kinds(cls) -> dict[str, Kind]:
+        """The kind of each setting."""
+        marked = {key: [m for m in field.metadata if isinstance(m, Kind)] for key, field in cls.model_fields.items()}
+        return {key: kinds[0] if kinds else cls.kind for key, kinds in marked.items()}
 
 
 class Refused(ValueError):
@@ -75,7 +97,9 @@ TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
 
 
 class CorpusSettings(Section):
-    path: Path = Field(Path("data/sample"), description="the corpus folder, relative to hcf.toml")
+    kind = Kind.RESULT
+
+    path: Run[Path] = Field(Path("data/sample"), description="the corpus folder, relative to hcf.toml")
     include: list[NonEmpty] = Field(["*.md"], description="file name patterns of transcripts")
     exclude: list[NonEmpty] = Field(
         ["README*.md", "SUMMARY.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE*.md", ".*"],
@@ -98,7 +122,7 @@ class CorpusSettings(Section):
         description="searched in lines of noise: where it matches, words were lost, and the turn is not learnt",
     )
     max_file_mb: Positive = Field(64, description="larger files are quarantined, MB of 1,000,000 bytes")
-    git_url: str = Field("", description="what `hcf corpus fetch` without an argument clones or updates")
+    git_url: Run[str] = Field("", description="what `hcf corpus fetch` without an argument clones or updates")
 
     @field_validator("date_pattern")
     @classmethod
@@ -146,6 +170,8 @@ class CorpusSettings(Section):
 
 
 class SftSettings(Section):
+    kind = Kind.RESULT
+
     sample_ratio: Share = Field(1.0, description="share of the broadcasts to train on, by whole broadcasts")
     held_out_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.05, description="share of the dated broadcasts, the newest, kept for evaluation"
@@ -157,6 +183,8 @@ class SftSettings(Section):
 
 
 class BaseSettings(Section):
+    kind = Kind.RESULT
+
     model: NonEmpty = Field(EMBEDDED, description='"embedded", a Hub id, or a folder')
     revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
     quantize: Literal["auto", "4bit", "none"] = Field("auto", description="auto: 4-bit where CUDA is there")
@@ -164,11 +192,13 @@ class BaseSettings(Section):
     hidden_size: Annotated[int, Field(ge=16, le=4096, multiple_of=16)] = Field(128, description="embedded only")
     layers: Annotated[int, Field(ge=1, le=64)] = Field(4, description="embedded only")
     steps: Positive = Field(300, description="embedded only: pretraining steps, fewer on a small corpus")
-    refit_after: SharePossiblyZero = Field(0.2, description="embedded only: share of changed pairs that refits it")
+    refit_after: Run[SharePossiblyZero] = Field(0.2, description="embedded only: share of changed pairs that refits it")
     seed: Seed = Field(42, description="the same seed gives the same result")
 
 
 class LoraSettings(Section):
+    kind = Kind.RESULT
+
     r: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="rank of the adapter")
     alpha: Annotated[int, Field(ge=1, le=4096)] = Field(32, description="scale of the adapter, over r")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="on the adapter's input")
@@ -185,12 +215,14 @@ class LoraSettings(Section):
     warmup_share: SharePossiblyZero = Field(0.03, description="share of the steps that the rate rises over")
     max_length: Annotated[int, Field(ge=32, le=131072)] = Field(1024, description="tokens of a sample at most")
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
-    checkpoint_steps: Positive = Field(200, description="optimizer steps between two checkpoints")
-    held_out_samples: Natural = Field(64, description="held-out samples that the result is judged by, at most")
+    checkpoint_steps: Run[Positive] = Field(200, description="optimizer steps between two checkpoints")
+    held_out_samples: Run[Natural] = Field(64, description="held-out samples that the result is judged by, at most")
     seed: Seed = Field(42, description="the same seed gives the same result")
 
 
 class ChunkSettings(Section):
+    kind = Kind.RESULT
+
     max_chars: Annotated[int, Field(ge=32, le=32768)] = Field(500, description="characters of a chunk at most")
     overlap_turns: Annotated[int, Field(ge=0, le=16)] = Field(0, description="turns that two neighbours share")
     sample_share: Share = Field(1.0, description="share of the chunks that is kept, seeded")
@@ -198,18 +230,22 @@ class ChunkSettings(Section):
 
 
 class EncoderSettings(Section):
+    kind = Kind.RESULT
+
     model: NonEmpty = Field(EMBEDDED, description='"embedded", a Hub id, or a folder')
     revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
-    query_prompt: str = Field("", description="instruction put before a question, as bge models want it")
+    query_prompt: Serving[str] = Field("", description="instruction put before a question, as bge models want it")
     dim: Annotated[int, Field(ge=8, le=4096)] = Field(256, description="embedded only")
     vocab_size: Annotated[int, Field(ge=300, le=500_000)] = Field(16_000, description="embedded only")
     steps: Positive = Field(600, description="embedded only: training steps, fewer where the corpus is small")
-    refit_after: SharePossiblyZero = Field(0.2, description="embedded only: share of changed pairs that refits it")
-    batch_size: Positive = Field(64, description="texts encoded at a time")
+    refit_after: Run[SharePossiblyZero] = Field(0.2, description="embedded only: share of changed pairs that refits it")
+    batch_size: Run[Positive] = Field(64, description="texts encoded at a time")
     seed: Seed = Field(42, description="the same seed gives the same result")
 
 
 class RetrievalSettings(Section):
+    kind = Kind.SERVING
+
     top_k: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="chunks that an answer may cite")
     k1: Annotated[float, Field(ge=0, le=10)] = Field(0.9, description="BM25: how fast repetition saturates")
     b: SharePossiblyZero = Field(0.4, description="BM25: how much a chunk's length counts")
@@ -231,7 +267,7 @@ class RetrievalSettings(Section):
     )
     reranker_revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
     rerank_top: Annotated[int, Field(ge=1, le=1000)] = Field(30, description="hits that the reranker reads")
-    questions: list[Path] = Field(
+    questions: Result[list[Path]] = Field(
         [], description="JSON Lines files of questions with the date of the right broadcast, for the scorecard"
     )
     one_per_transcript: bool = Field(False, description="keep only the best chunk of each broadcast")
@@ -243,7 +279,9 @@ class RetrievalSettings(Section):
 
 
 class ChatSettings(Section):
-    persona_prompt: NonEmpty = Field(
+    kind = Kind.SERVING
+
+    persona_prompt: Result[NonEmpty] = Field(
         "你在模仿主播{persona}说话。请用{persona}的口吻，像直播时那样口语化地回答水友的问题。",
         description="the system prompt; {persona} is the host label that was found",
     )
@@ -253,7 +291,9 @@ class ChatSettings(Section):
     repetition_penalty: Annotated[float, Field(ge=0.5, le=5)] = Field(1.1, description="1: none")
     history_turns: Natural = Field(6, description="earlier questions and answers that the model sees")
     context_chars: Natural = Field(1500, description="characters of retrieved text that the model sees")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where models run, training included")
+    device: Run[Literal["auto", "cpu", "cuda", "mps"]] = Field(
+        "auto", description="where models run, training included"
+    )
     seed: Seed | None = Field(None, description="makes sampled answers repeatable")
 
     @field_validator("persona_prompt")
@@ -266,17 +306,23 @@ class ChatSettings(Section):
 
 
 class ServeSettings(Section):
+    kind = Kind.RUN
+
     host: NonEmpty = Field("127.0.0.1", description="where `hcf ui` listens")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(3000, description="its port")
 
 
 class HubSettings(Section):
+    kind = Kind.RUN
+
     token_env: list[NonEmpty] = Field(
         ["HF_TOKEN", "FUCHENFENG_TOKEN"], description="environment variables that may hold the Hub token, in order"
     )
 
 
 class RefreshSettings(Section):
+    kind = Kind.RUN
+
     automation: bool = Field(False, description="the schedule and the sensors start switched on")
     cron: Cron = Field("0 4 * * *", description="when the corpus is pulled (where it is kept in Git) and looked at")
     timezone: TimeZone = Field(
@@ -298,6 +344,8 @@ class RefreshSettings(Section):
 
 
 class ReleaseSettings(Section):
+    kind = Kind.RUN
+
     keep: Positive = Field(5, description="releases that stay, with all that they need, for a rollback")
     max_lost: SharePossiblyZero = Field(
         0.5, description="gate: share of the released transcripts that may be gone; more is taken for an accident"
@@ -312,6 +360,8 @@ class ReleaseSettings(Section):
 
 class Sections(Section):
     """The sections of `hcf.toml`, one for each part of the pipeline."""
+
+    kind = Kind.RUN  # of the profile's name: what it sets counts by itself
 
     profile: str = EMBEDDED
     corpus: CorpusSettings = CorpusSettings()
@@ -355,12 +405,28 @@ class Settings:
         return {given: self.root / given for given in self.sections.retrieval.questions}
 
     def reads(self, *names: str) -> dict[str, object]:
-        """The values of some settings, "chunks.max_chars", or of a whole section, "chunks", as plain JSON by name."""
+        """The values of some settings, "chunks.max_chars", as plain JSON by name; "chunks" is all of a section that changes a
+        result.
+
+        Raises KeyError for one that there isn't, ValueError for one that only changes a run.
+        """
         found: dict[str, object] = {}
         for name in names:
             section, _, field = name.partition(".")
             values = getattr(self.sections, section).model_dump(mode="json")
-            found |= {f"{section}.{key}": value for key, value in values.items() if key == (field or key)}
-            if field and field not in values:
-                raise KeyError(name)
+            kinds = getattr(self.sections, section).kinds()
+            if field and kinds[field] is Kind.RUN:
+                raise ValueError(f"{name} changes a run, and no result")
+            wanted = [field] if field else [key for key, kind in kinds.items() if kind is Kind.RESULT]
+            found |= {f"{section}.{key}": values[key] for key in wanted}
         return found
+
+    def serving(self) -> dict[str, object]:
+        """Every setting that changes what is answered from the same assets, as `reads` gives them."""
+        found = {
+            f"{section}.{key}": kind
+            for section in Sections.model_fields
+            if isinstance(values := getattr(self.sections, section), Section)
+            for key, kind in values.kinds().items()
+        }
+        return self.reads(*(name for name, kind in found.items() if kind is Kind.SERVING))

@@ -16,6 +16,10 @@ All of them live in `hcf.toml`. Later layers win: the default here, the profile'
 `[profiles.NAME.SECTION]`, the environment's `HCF_<SECTION>__<KEY>` (lists as TOML, or separated by commas).
 A mistake is refused with file, line, key and what is allowed.
 
+"changes" says what a setting changes. *result*: what is made, so that what reads it is made anew. *serving*: what is
+answered from what was made. *run*: when, where or how fast something is done, and what may be released; nothing is made
+anew for it.
+
 Before the sections may stand `profile` ("embedded" or "qwen", or one of your own) and `home`, the folder of artifacts and
 of Dagster's storage (default `.hcf` beside `hcf.toml`; `--home` and `HCF_HOME` go before it).
 """
@@ -28,12 +32,12 @@ def reference() -> str:
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, Section)):
             continue
-        parts.append(f"## [{name}]\n\n| key | default | {' | '.join(profiles)} | meaning |")
-        parts.append("|---" * (3 + len(profiles)) + "|")
-        defaults = model().model_dump(mode="json")
+        parts.append(f"## [{name}]\n\n| key | default | {' | '.join(profiles)} | changes | meaning |")
+        parts.append("|---" * (4 + len(profiles)) + "|")
+        defaults, kinds = model().model_dump(mode="json"), model.kinds()
         for key, described in model.model_fields.items():
             values = [_shown(profiles[profile].get(name, {}).get(key)) for profile in profiles]
-            row = [f"`{key}`", _shown(defaults[key]) or "none", *values, described.description or ""]
+            row = [f"`{key}`", _shown(defaults[key]) or "none", *values, str(kinds[key]), described.description or ""]
             parts.append(f"| {' | '.join(row)} |")
         parts.append("")
     return "\n".join(parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.errors import SettingsError
-from hcf_pipeline.settings import Sections, Settings
+from hcf_pipeline.settings import Kind, Section, Sections, Settings
 from hcf_pipeline.settings_file import PROFILES, load_settings
 from hcf_pipeline.settings_reference import reference
 
@@ -102,11 +102,38 @@ def test_no_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_what_an_asset_reads_is_named_by_section_or_by_key_and_nothing_else_is_in_it(tmp_path: Path) -> None:
-    settings = load(tmp_path, "[chunks]\nmax_chars = 300\n[corpus]\npath = 'here'\n")
-    assert settings.reads("chunks.max_chars", "corpus.path") == {"chunks.max_chars": 300, "corpus.path": "here"}
+    settings = load(tmp_path, "[chunks]\nmax_chars = 300\n[corpus]\nnoise = ['x']\n")
+    assert settings.reads("chunks.max_chars", "corpus.noise") == {"chunks.max_chars": 300, "corpus.noise": ["x"]}
     assert settings.reads("chunks") == {f"chunks.{k}": v for k, v in settings.sections.chunks.model_dump().items()}
     with pytest.raises(KeyError):
         settings.reads("chunks.no_such_key")
+
+
+def test_what_changes_only_a_run_gets_into_no_recipe(tmp_path: Path) -> None:
+    settings = load(tmp_path, "")
+    lora = set(settings.reads("lora"))
+    assert "lora.batch_size" in lora and not lora & {"lora.checkpoint_steps", "lora.held_out_samples"}
+    for name in ("lora.checkpoint_steps", "chat.device", "encoder.batch_size", "corpus.path", "refresh.cron"):
+        with pytest.raises(ValueError, match="changes a run"):
+            settings.reads(name)
+
+
+def test_what_is_answered_from_the_same_assets_is_listed_with_its_values(tmp_path: Path) -> None:
+    serving = load(tmp_path, "[chat]\ntemperature = 0.25\n").serving()
+    assert serving["chat.temperature"] == 0.25 and serving["encoder.query_prompt"] == ""
+    assert {name.partition(".")[0] for name in serving} == {"retrieval", "chat", "encoder"}
+    assert not serving.keys() & {"chat.device", "chat.persona_prompt", "retrieval.questions", "encoder.model"}
+
+
+def test_every_setting_is_of_exactly_one_kind() -> None:
+    for name, field in Sections.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            assert set(section.kinds()) == set(section.model_fields), name
+            for key, described in section.model_fields.items():
+                marks = [mark for mark in described.metadata if isinstance(mark, Kind)]
+                assert len(marks) <= 1, (name, key)
+                assert marks != [section.kind], f"[{name}] {key} is marked as what its section is anyway"
 
 
 @pytest.mark.parametrize(

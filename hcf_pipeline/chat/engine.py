@@ -74,9 +74,10 @@ def engine_for(settings: Settings, tried: Mapping[str, object] | None = None) ->
         raise AssertionError("unreachable")
 
 
-def engine_of(store: Store, settings: Settings, release: Artifact) -> Engine:
-    """The engine of one release, whatever serves now; whoever asked for it holds it."""
-    return Engine(Release.load(release.file(POINTER)), store, settings)
+def engine_of(store: Store, settings: Settings, artifact: Artifact, *, seed: int) -> Engine:
+    """The engine of one release, whatever serves now; whoever asked for it holds it. `seed` where the release sets none."""
+    release = Release.load(artifact.file(POINTER))
+    return Engine(release, store, settings, {"chat.seed": seed} if release.serving.get("chat.seed") is None else None)
 
 
 class _Once(Generic[T]):

@@ -8,36 +8,12 @@ from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.settings import Section, Sections, Settings
 
 QUANTIZE = "base.quantize"  # pinned as what "auto" came to
-
-SERVING = (
-    "chat.persona_prompt",
-    "chat.max_new_tokens",
-    "chat.temperature",
-    "chat.top_p",
-    "chat.repetition_penalty",
-    "chat.history_turns",
-    "chat.context_chars",
-    "chat.seed",
-    "encoder.query_prompt",
-    "retrieval.top_k",
-    "retrieval.k1",
-    "retrieval.b",
-    "retrieval.dense_weight",
-    "retrieval.neighbour_share",
-    "retrieval.context_turns",
-    "retrieval.date_factor",
-    "retrieval.today",
-    "retrieval.reranker",
-    "retrieval.reranker_revision",
-    "retrieval.rerank_top",
-    "retrieval.one_per_transcript",
-    "retrieval.min_score",
-)
+PROMPT = "chat.persona_prompt"  # learnt, and served
 
 
 def serving_settings(settings: Settings) -> dict[str, object]:
     """Each setting that changes an answer, as plain JSON by its name."""
-    return settings.reads(*SERVING)
+    return settings.reads(PROMPT) | settings.serving()
 
 
 def served_by(sections: Sections, pinned: Mapping[str, object]) -> Sections:
@@ -64,12 +40,13 @@ def unreleased(settings: Settings, pinned: Mapping[str, object]) -> Iterator[tup
 
 def tried(settings: Settings, names: list[str]) -> dict[str, object]:
     """The values of some settings that are tried without a release. Raises SettingsError for one that is built in."""
+    served = serving_settings(settings)
     for name in names:
-        if name not in SERVING:
+        if name not in served:
             raise SettingsError(
                 zh=f"-s {name}：它改变的不是回答，而是要生成的东西；请写进 hcf.toml，再运行 hcf refresh。"
-                f"可以试的有：{'、'.join(SERVING)}。",
+                f"可以试的有：{'、'.join(served)}。",
                 en=f"-s {name} changes what is built, not how it answers: set it in hcf.toml and run hcf refresh. "
-                f"What can be tried: {', '.join(SERVING)}.",
+                f"What can be tried: {', '.join(served)}.",
             )
-    return settings.reads(*names)
+    return {name: served[name] for name in names}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import dagster as dg
 
 from hcf_pipeline.defs.assets.corpus import parsed_pairs, turn_table
@@ -14,6 +12,7 @@ from hcf_pipeline.defs.assets.source import raw_transcripts
 from hcf_pipeline.defs.assets.training import base_model, lora_adapter, sft_dataset
 from hcf_pipeline.defs.automation import automation, jobs
 from hcf_pipeline.defs.checks import checks
+from hcf_pipeline.defs.dagster_private import beta_is_meant
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.resources import ChatModel
 from hcf_pipeline.defs.specs import specs_by
@@ -37,10 +36,7 @@ ASSETS = (
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The assets read `settings` and `store` as resources; their code versions are known when this is called."""
-    with warnings.catch_warnings():
-        # What is beta is used knowingly, with dagster pinned below the next minor version.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
+    with beta_is_meant():
         schedule, sensors = automation(settings)
         assets = dg.map_asset_specs(specs_by(settings), [raw_transcripts(), *ASSETS])
         return dg.Definitions(

@@ -7,7 +7,9 @@ these to what is expected of it: after an upgrade it says what to look at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,6 +28,15 @@ DATA_VERSION = "dagster/data_version"  # tags of materializations; the first one
 CODE_VERSION = "dagster/code_version"
 INPUT_VERSION = "dagster/input_data_version/"  # and the key of the input
 NEVER_SEEN = "INITIAL"  # the input version that is recorded of a source that was never observed
+
+
+@contextmanager
+def beta_is_meant() -> Iterator[None]:
+    """What is beta or in preview is used knowingly here; Dagster's warnings of anybody else's use stay."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        yield
 
 
 @dataclass(frozen=True)

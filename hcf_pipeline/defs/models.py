@@ -12,10 +12,11 @@ from typing import Literal
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import PARSED_PAIRS
+from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, PARSED_PAIRS
 from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.publishing import Step
+from hcf_pipeline.libraries import libraries_of
 from hcf_pipeline.models import BUILT_HERE, FOLDER, listing_of
 from hcf_pipeline.settings import EMBEDDED, BaseSettings, EncoderSettings, Settings
 from hcf_pipeline.sft.samples import transcript_dates
@@ -31,7 +32,8 @@ def model_recipe(settings: Settings, section: Literal["base", "encoder"], *fitte
     wanted: BaseSettings | EncoderSettings = getattr(settings.sections, section)
     if wanted.model == EMBEDDED:
         reads = [f"{section}.{name}" for name in ("model", "seed", *fitted_by)]
-        return Recipe(2, settings.reads(*reads, "sft.held_out_share"))
+        fitted = BASE_MODEL if section == "base" else ENCODER_MODEL
+        return Recipe(2, settings.reads(*reads, "sft.held_out_share") | libraries_of(fitted))
     return Recipe(2, settings.reads(f"{section}.model", f"{section}.revision") | listing_of(settings, wanted.model))
 
 

@@ -1,4 +1,5 @@
-"""What every asset is made by: the revision of its logic, and the settings and files that its content depends on."""
+"""What every asset is made by: the revision of its logic, and the settings, files and libraries that its content depends
+on."""
 
 from __future__ import annotations
 
@@ -22,6 +23,8 @@ from hcf_pipeline.asset_names import (
 from hcf_pipeline.chat.serving import serving_settings
 from hcf_pipeline.defs.models import model_recipe
 from hcf_pipeline.files import file_sha256
+from hcf_pipeline.hardware import resolve_quantize
+from hcf_pipeline.libraries import QUANTIZES, libraries_of
 from hcf_pipeline.models import listing_of
 from hcf_pipeline.rag.chunks import REVISION as CHUNKS_REVISION
 from hcf_pipeline.rag.encoder import PREPARATION
@@ -57,20 +60,32 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         PARSED_PAIRS: Recipe(3),
         SFT_DATASET: Recipe(2, reads("sft", "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
-        LORA_ADAPTER: Recipe(1, reads("lora", "base.quantize")),
+        LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),
         ENCODER_MODEL: model_recipe(settings, "encoder", "dim", "vocab_size", "steps"),
-        CHUNK_EMBEDDINGS: Recipe(PREPARATION),
-        FAISS_INDEX: Recipe(INDEX_FORMAT),
+        CHUNK_EMBEDDINGS: Recipe(PREPARATION, libraries_of(CHUNK_EMBEDDINGS)),
+        FAISS_INDEX: Recipe(INDEX_FORMAT, libraries_of(FAISS_INDEX)),
         RETRIEVAL_SCORECARD: Recipe(
             2,
             reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")
             | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
-            | listing_of(settings, settings.sections.retrieval.reranker),
+            | listing_of(settings, settings.sections.retrieval.reranker)
+            | libraries_of(RETRIEVAL_SCORECARD),
         ),
         RELEASE: Recipe(2, serving_settings(settings) | listing_of(settings, settings.sections.retrieval.reranker)),
-        SAMPLE_ANSWERS: Recipe(2),
+        SAMPLE_ANSWERS: Recipe(2, libraries_of(SAMPLE_ANSWERS)),
     }
+
+
+def _adapter(settings: Settings) -> Recipe:
+    """What "auto" comes to on this machine counts, and not that it was left open."""
+    quantize = resolve_quantize(settings.sections.base.quantize, settings.sections.chat.device)
+    return Recipe(
+        1,
+        settings.reads("lora")
+        | {"base.quantize": quantize}
+        | libraries_of(LORA_ADAPTER, *(QUANTIZES if quantize == "4bit" else ())),
+    )
 
 
 def _digest(file: Path) -> str:

@@ -7,6 +7,7 @@ the run.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,9 +46,19 @@ def both_languages(reasons: Sequence[Why]) -> str:
 def _settings(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[Why]:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
-            section, _, key = name.partition(".")
-            words = f"[{section}] {key} {_value(before.get(name))} → {_value(now.get(name))}"
-            yield Why(f"设置 {words}", f"setting {words}")
+            yield _changed(name, before.get(name), now.get(name))
+
+
+def _changed(name: str, before: object, now: object) -> Why:
+    if setting := re.fullmatch(r"([a-z_]+)\.([a-z_0-9]+)", name):
+        words = f"[{setting[1]}] {setting[2]} {_value(before)} → {_value(now)}"
+        return Why(f"设置 {words}", f"setting {words}")
+    kind, _, rest = name.partition(" ")  # "library torch", "file questions.jsonl", "files of ~/model"
+    zh = {"library": "库", "file": "文件", "files": "文件"}.get(kind, kind)
+    if kind == "library":
+        words = f"{rest} {before or 'none'} → {now or 'none'}"
+        return Why(f"{zh} {words}", f"{kind} {words}")
+    return Why(f"{zh} {rest.removeprefix('of ')} 变了", f"{kind} {rest} changed")
 
 
 def _logic(before: Recipe, now: Recipe) -> Iterator[Why]:

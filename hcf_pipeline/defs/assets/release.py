@@ -26,6 +26,8 @@ from hcf_pipeline.gates import GATES, judge, refuse
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 
+SEED = 1  # of the sampled words, where [chat] sets none: the same release gives the same answers
+
 
 @dg.asset(
     deps=[LORA_ADAPTER, FAISS_INDEX, RETRIEVAL_SCORECARD],
@@ -67,7 +69,7 @@ def release(
 
 @dg.asset(
     deps=[RELEASE, PARSED_PAIRS],
-    description="Three questions that were asked in the corpus, answered by the released chat model with citations."
+    description="Three questions that were asked in the corpus, answered by this very release with citations."
     "\n\n三个带出处的回答。",
     group_name="serving",
     kinds={"markdown"},
@@ -81,7 +83,7 @@ def sample_answers(
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         from hcf_pipeline.chat.engine import engine_of
 
-        engine = engine_of(store, settings, inputs[RELEASE])
+        engine = engine_of(store, settings, inputs[RELEASE], seed=SEED)
         shown: list[str] = []
         for n, question in enumerate(asked_in_corpus(inputs[PARSED_PAIRS].path / PAIRS, N_SAMPLES), 1):
             step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")

@@ -14,6 +14,7 @@ from hcf_pipeline.defs.publishing import OWNERS, Step, columns
 from hcf_pipeline.defs.samples import sample_table
 from hcf_pipeline.defs.sft.order import numbers, train_elsewhere, training_metadata
 from hcf_pipeline.files import file_sha256, hash_of
+from hcf_pipeline.hardware import resolve_quantize
 from hcf_pipeline.models import model_folder
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, write_samples
@@ -113,7 +114,7 @@ def lora_adapter(
             "base_name": sections.base.model,
             "samples": str(inputs[SFT_DATASET].path / SAMPLES),
             "lora": sections.lora.model_dump(mode="json"),
-            "quantize": sections.base.quantize,
+            "quantize": resolve_quantize(sections.base.quantize, sections.chat.device),  # as in the recipe
             "device": sections.chat.device,
             "work": str(work),
             "out": str(folder),

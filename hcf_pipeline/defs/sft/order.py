@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from hcf_pipeline.defs.dagster_private import beta_is_meant
 from hcf_pipeline.errors import HcfError, RunFailed
 from hcf_pipeline.store import Markdown, Metadata
 
@@ -22,7 +23,8 @@ def train_elsewhere(
     Raises the HcfError that the process died of.
     """
     command = [sys.executable, "-m", "hcf_pipeline.defs.sft.train_process"]
-    done = pipes.run(context=context, command=command, extras=dict(order))
+    with beta_is_meant():
+        done = pipes.run(context=context, command=command, extras=dict(order))
     return _report_of(done.get_custom_messages())
 
 
