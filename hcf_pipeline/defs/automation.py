@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from hcf_pipeline.defs.corpus.look import RAW, look_at_corpus
-from hcf_pipeline.defs.liveness import UNDER_WAY, reap_dead_runs
+from hcf_pipeline.defs.liveness import BY, UNDER_WAY, reap_dead_runs
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.tidying import tidy_up
 from hcf_pipeline.errors import HcfError, HomeBusy, SettingsError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 EVERYTHING = dg.AssetSelection.all(include_sources=True)
 LOOK = "look_at_the_corpus_now"
-BY = "hcf/by"
 
 
 def jobs() -> list[UnresolvedAssetJobDefinition]:

@@ -9,6 +9,7 @@ from hcf_pipeline.defs.checks import checks
 from hcf_pipeline.defs.condition import WhenStale
 from hcf_pipeline.defs.corpus.assets import corpus_assets
 from hcf_pipeline.defs.corpus.look import RAW
+from hcf_pipeline.defs.executor import executor
 from hcf_pipeline.defs.rag.assets import rag_assets
 from hcf_pipeline.defs.rag.scorecard import scorecard_asset
 from hcf_pipeline.defs.release.assets import release_assets
@@ -37,7 +38,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         jobs=jobs(),
         schedules=[schedule],
         sensors=sensors,
-        executor=dg.in_process_executor,
+        executor=executor,
         resources={
             "chat_model": ChatModel(
                 config=str(settings.config), profile=settings.sections.profile, home=str(settings.home)

@@ -16,7 +16,7 @@ from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.corpus.look import look_at_corpus, peek_at_corpus, seen_corpus
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.home import dagster_instance
-from hcf_pipeline.defs.liveness import reap_dead_runs, this_process
+from hcf_pipeline.defs.liveness import BY, HCF_REFRESH, executing, reap_dead_runs, this_process
 from hcf_pipeline.defs.plan import TRAINING, Plan, make_plan
 from hcf_pipeline.defs.policy import pairs_waiting, told
 from hcf_pipeline.defs.publishing import REFIT, WHY_TAG, recipe_followed, store_of
@@ -29,8 +29,6 @@ from hcf_pipeline.gates import refuse
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Store
 
-BY = "hcf/by"  # run tag
-HCF_REFRESH = "hcf refresh"
 REFITTED = frozenset({"base_model", "encoder_model"})
 
 
@@ -61,7 +59,7 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
     ran: list[str] = []
     store = store_of(settings)
     with store.lock(), dagster_instance(settings) as instance:
-        reap_dead_runs(instance)
+        reap_dead_runs(instance, home_is_ours=True)
         nobody_else(instance)
         if (seen := look_at_corpus(settings, instance)).is_news:
             instance.report_runless_asset_event(seen.observation)
@@ -234,13 +232,16 @@ def _run(
     }
     tags |= this_process() | ({REFIT: "true"} if refit else {})
     try:
-        job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            asset_selection=[dg.AssetKey(name) for name in wave],
-            tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # the event log has all of it
-        )
+        with executing(instance, run_id):
+            job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                asset_selection=[dg.AssetKey(name) for name in wave],
+                tags=tags,
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}
+                },  # the event log has all of it
+            )
     except Exception as error:
         if ours := _explained(error):
             raise ours from error
