@@ -5,7 +5,7 @@ before, else build aside and publish; report the content's hash as the data vers
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,9 +18,9 @@ import pyarrow as pa
 from hcf_pipeline.defs.liveness import is_under_way, mark
 from hcf_pipeline.defs.why import both_languages, why_stale
 from hcf_pipeline.disk import told_of_the_disk
-from hcf_pipeline.errors import ArtifactError, HcfError, NotReady, RunFailed
+from hcf_pipeline.errors import ArtifactError, HcfError, InputDamaged, NotReady, RunFailed
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe, Store
+from hcf_pipeline.store import ONCE, Artifact, Built, Lease, Markdown, Metadata, Recipe, Store
 
 DATA_VERSION = "dagster/data_version"
 RECIPE = "recipe"  # metadata of a materialization: the id under which the store keeps it
@@ -30,7 +30,6 @@ REFIT = "hcf/refit"  # run tag: build embedded models anew, whatever their polic
 WHY_TAG = "hcf/why"  # run tag
 ROWS = "rows"  # metadata key that becomes Dagster's row count
 PROGRESS_S = 2.0
-VERIFIED_S = 600.0  # what was read and found whole this long ago is not read again before its files are shared
 RETRY_AFTER_S = (5, 30)  # where the network or the Hub failed
 OWNERS = ["team:hcf-pipeline"]
 
@@ -54,6 +53,7 @@ class Step:
     context: dg.AssetExecutionContext
     store: Store
     notes: dict[str, int | str] = field(default_factory=dict)  # of this making, into the metadata of this run's event
+    leases: list[Lease] = field(default_factory=list)  # on what this step reads, until it was made
 
     @property
     def name(self) -> str:
@@ -64,19 +64,39 @@ class Step:
     def refit(self) -> bool:
         return self.context.run.tags.get(REFIT) == "true"
 
-    def inputs(self) -> dict[str, Artifact]:
-        """The inputs by name, each in the version that this run's lineage records."""
-        keys = sorted(self.context.assets_def.asset_deps[self.context.asset_key])
-        return {key.to_user_string(): self.input(key.to_user_string()) for key in keys}
-
     def input(self, asset: str) -> Artifact:
+        """An input in the version that this run's lineage records.
+
+        It stays where it is while the step works, and was read and found whole. Raises InputDamaged where it is not.
+        """
+        return self._opened(asset, self._input_version(asset))
+
+    def made_from(self, artifact: Artifact, path: Sequence[str]) -> Artifact:
+        """What an input was made from, following `path` asset by asset; as whole, and as safe, as an input."""
+        for asset in path:
+            artifact = self._opened(asset, artifact.inputs[asset])
+        return artifact
+
+    def _input_names(self) -> list[str]:
+        return sorted(key.to_user_string() for key in self.context.assets_def.asset_deps[self.context.asset_key])
+
+    def _input_version(self, asset: str) -> str:
         version = latest_version(self.context.instance, asset)
         if version is None:
             raise NotReady(
                 zh=f"{asset} 还没有生成；请先生成它，或运行 hcf refresh。",
                 en=f"{asset} was never built; build it first, or run hcf refresh.",
             )
-        return self.store.open(asset, version)
+        return version
+
+    def _opened(self, asset: str, version: str) -> Artifact:
+        try:
+            lease = self.store.lease(asset, version)
+            self.leases.append(lease)
+            self.store.verify(lease.artifact, max_age_s=ONCE)
+        except (ArtifactError, NotReady) as error:
+            raise InputDamaged(zh=error.zh, en=error.en) from error
+        return lease.artifact
 
     def progress(self, what: str) -> Progress:
         """Writes `[done/total] what` into the run's log now and then."""
@@ -84,7 +104,7 @@ class Step:
 
     def recipe(self) -> Recipe:
         """What this run makes the asset by; the same after a crash, and when settings are set back."""
-        inputs = {name: artifact.version for name, artifact in self.inputs().items()}
+        inputs = {name: self._input_version(name) for name in self._input_names()}
         return recipe_now(self.context.assets_def.specs_by_key[self.context.asset_key], inputs)
 
     def publish(
@@ -92,7 +112,7 @@ class Step:
     ) -> dg.MaterializeResult[None]:
         with self._making():
             recipe = self.recipe()
-            inputs = {name: self.store.open(name, version) for name, version in recipe.inputs.items()}
+            inputs = {name: self._opened(name, version) for name, version in recipe.inputs.items()}
             kept = self.store.find(self.name, recipe) if reuse else None
             if kept:
                 self.context.log.info(f"{self.name}: the same recipe gave {kept.version} before; published again")
@@ -120,11 +140,9 @@ class Step:
         for followed in self.store.followed(self.name):
             if followed.recipe.code_version == code_version:
                 try:
-                    artifact = self.store.open(self.name, followed.version)
-                    self.store.verify(artifact, max_age_s=VERIFIED_S)
-                except (ArtifactError, NotReady):
+                    return self._opened(self.name, followed.version)
+                except InputDamaged:
                     continue
-                return artifact
         return None
 
     @contextmanager
@@ -134,13 +152,16 @@ class Step:
         mark(self.context)
         making = self.store.making(self.name, run.run_id, lambda owner: not is_under_way(instance, owner))
         try:
-            with told_of_the_disk(self.store.home), making:
+            with told_of_the_disk(self.store.home), making, self.store.writing(self.name):
                 yield
         except HcfError as error:
             if error.transient and self.context.retry_number < len(RETRY_AFTER_S):
                 self.context.log.warning(f"{error.en} Trying again.")
                 raise dg.RetryRequested(len(RETRY_AFTER_S), RETRY_AFTER_S[self.context.retry_number]) from error
             raise
+        finally:
+            for lease in self.leases:
+                lease.release()
 
     def _may_publish(self) -> None:
         """Raises RunFailed where the run was ended meanwhile: its step has become an orphan."""

@@ -82,8 +82,12 @@ def asset_states(graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, store
                 why = (NEVER_BUILT,)
             elif state == "stale":
                 why = (why_stale(store, before, now) if before else ()) or _dagsters(resolver.get_stale_causes(key))
+        version = versions[key]
+        damage = store.known_damage(name, version) if node.is_materializable and version else None
+        if damage:  # a step met it, or an answer did
+            state, why = "stale", (Why(damage.zh, damage.en), *why)
         states[name] = AssetState(
-            name, state, why, versions[key], frozenset(parents), not node.is_materializable, before, now
+            name, state, why, version, frozenset(parents), not node.is_materializable, before, now, is_whole=not damage
         )
     return states
 

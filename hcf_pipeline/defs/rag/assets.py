@@ -6,7 +6,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from hcf_pipeline.chat.release import made_from
 from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.models import make_model, model_deps, model_recipe
@@ -133,7 +132,7 @@ def rag_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             from hcf_pipeline.rag.encoder import encoder_identity
             from hcf_pipeline.rag.index_writer import write_index
 
-            encoder = made_from(store, inputs["chunk_embeddings"], ["encoder_model"])
+            encoder = step.made_from(inputs["chunk_embeddings"], ["encoder_model"])
             chunks, vectors = inputs["chunk_table"].path / CHUNKS, inputs["chunk_embeddings"].path
             identity = encoder_identity(model_folder(encoder))
             report = write_index(chunks, vectors, identity, folder, before.path if before else None)

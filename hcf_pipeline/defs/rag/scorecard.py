@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from hcf_pipeline.chat.release import made_from
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.publishing import OWNERS, Step, described, store_of
@@ -71,14 +70,14 @@ def scorecard_asset(settings: Settings) -> dg.AssetsDefinition:
 
             index = inputs["faiss_index"]
             encoder = load_encoder(
-                model_folder(made_from(store, index, ["chunk_embeddings", "encoder_model"])), "cpu", sections.encoder
+                model_folder(step.made_from(index, ["chunk_embeddings", "encoder_model"])), "cpu", sections.encoder
             )
             reranker, retrieval = reranker_for(settings), sections.retrieval
             progress = step.progress("questions asked")
             sets = []
             with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-                if questions := _guest_questions(index):
-                    chunks = made_from(store, index, ["chunk_table"]).path / CHUNKS
+                if questions := _guest_questions(step, index):
+                    chunks = step.made_from(index, ["chunk_table"]).path / CHUNKS
                     cache = VectorCache(store.home / VECTOR_CACHE)
                     without = index_without(questions, chunks, encoder, cache, index.path, Path(scratch))
                     sets.append(judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress))
@@ -92,10 +91,10 @@ def scorecard_asset(settings: Settings) -> dg.AssetsDefinition:
 
         return step.publish(build)
 
-    def _guest_questions(index: Artifact) -> "list[Question]":
+    def _guest_questions(step: Step, index: Artifact) -> "list[Question]":
         from hcf_pipeline.rag.asked import guest_questions
 
-        turns = made_from(store, index, ["chunk_table", "turn_table"]).path / TURNS
+        turns = step.made_from(index, ["chunk_table", "turn_table"]).path / TURNS
         dates = {entry.path: entry.date for entry in Table(turns).entries if entry.n_rows}
         return guest_questions(turns, held_out_transcripts(dates, sections.sft.held_out_share))
 
