@@ -41,7 +41,11 @@ class Swept:
 def sweep(store: Store, keep: int, *, dry_run: bool = False) -> Swept:
     """Removes what nobody needs. While something that serves is damaged that is only what killed processes left."""
     with ExitStack() as held:
-        folders = {store.home, *(store.home / asset for asset in store.assets()), *(_written_in(store, path) for path in store.leftovers())}
+        folders = {
+            store.home,
+            *(store.home / asset for asset in store.assets()),
+            *(_written_in(store, path) for path in store.leftovers()),
+        }
         free = {folder for folder in folders if (lock := alone(folder)) and held.enter_context(lock)}
         found = [path for path in store.leftovers() if _written_in(store, path) in free]
         in_use: list[Path] = []

@@ -90,7 +90,9 @@ def try_exclusive(path: Path, *, create: bool = True) -> Lock | None:
 
 
 def _open(path: Path, *, create: bool = True, write: bool = True) -> Lock:
-    flags = (os.O_RDWR if write else os.O_RDONLY) | (os.O_CREAT if create else 0)  # NFS wants writers to lock exclusively
+    flags = (os.O_RDWR if write else os.O_RDONLY) | (
+        os.O_CREAT if create else 0
+    )  # NFS wants writers to lock exclusively
     try:
         return Lock(os.open(path, flags, 0o666))
     except PermissionError:  # made by another user: a lock needs no more than that it can be read

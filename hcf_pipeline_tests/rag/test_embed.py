@@ -201,7 +201,7 @@ def test_pruning_takes_what_was_used_longest_ago_and_never_what_is_published(tmp
     draft.write_bytes(b"12345")
 
     def left() -> dict[str, int]:
-        return {folder.name: len(list(folder.iterdir())) for folder in cache.folder.iterdir()}
+        return {folder.name: len(list(folder.iterdir())) for folder in cache.folder.glob("[!.]*")}
 
     assert cache.prune(4 * size, ["now"], dry_run=True) == size + 5
     assert left() == {"now": 2, "before": 3, "long ago": 2}
