@@ -7,6 +7,7 @@
     │   │   └── CorpusMoved      a file changed while the corpus was being read: run again
     │   ├── DataError            nothing to train on, to chunk or to index
     │   ├── ArtifactError        missing, damaged, or made by something else
+    │   │   └── InputDamaged     of a step: it can be made when that input was built again
     │   ├── NotReady             nothing released yet, an input never built
     │   ├── HomeBusy             another process is writing to this home
     │   └── GateFailed           a check says that what was built must not be released
@@ -64,6 +65,10 @@ class DataError(UserError):
 
 
 class ArtifactError(UserError):
+    pass
+
+
+class InputDamaged(ArtifactError):
     pass
 
 

@@ -17,6 +17,7 @@ from hcf_pipeline.defs import staleness
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.dagster_private import Lineage
 from hcf_pipeline.defs.home import dagster_instance
+from hcf_pipeline.defs.liveness import executing, let_go
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.settings_file import load_settings
@@ -295,41 +296,26 @@ def test_the_schedules_job_pulls_a_corpus_that_is_kept_in_git_and_tells_what_cam
 
 
 def test_dead_runs_are_failed_by_the_sensor_and_living_ones_are_not(daemon: Daemon) -> None:
-    from hcf_pipeline.defs.liveness import PROCESS, this_process
-
     job = daemon.defs.resolve_implicit_global_asset_job_def()
-    host, boot, pid, began = this_process()[PROCESS].split(" ")
-    tags = {
-        "alive": f"{host} {boot} {pid} {began}",
-        "another_start": f"{host} {boot} {pid} 1",
-        "before_the_reboot": f"{host} other-boot {pid} {began}",
-        "elsewhere": f"another-host {boot} {pid} 1",
-    }
-    runs = {
-        name: daemon.instance.create_run_for_job(job, tags={PROCESS: tag}, status=dg.DagsterRunStatus.STARTED)
-        for name, tag in tags.items()
-    }
-    daemon.ask("new_transcripts")
-    status = {name: daemon.instance.get_run_by_id(run.run_id).status.value for name, run in runs.items()}  # type: ignore[union-attr]
-    assert status == {
-        "alive": "STARTED",
-        "another_start": "FAILURE",
-        "before_the_reboot": "FAILURE",
-        "elsewhere": "STARTED",
-    }
+    alive, dead = (daemon.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(2))
+    with executing(daemon.instance, alive.run_id):
+        (daemon.settings.home / "runs" / f"{dead.run_id}.lock").touch()
+        daemon.ask("new_transcripts")
+        runs = [daemon.instance.get_run_by_id(run.run_id) for run in (alive, dead)]
+    assert [run.status.value for run in runs if run] == ["STARTED", "FAILURE"]
 
 
 def test_the_log_reader_of_a_dead_run_is_ended_and_that_of_a_living_one_is_not(daemon: Daemon, tmp_path: Path) -> None:
     """A run that is killed just before Dagster's watcher begins leaves its `tail -F` behind."""
-    from hcf_pipeline.defs.liveness import PROCESS, this_process
-
     job = daemon.defs.resolve_implicit_global_asset_job_def()
-    here = this_process()
-    gone = {PROCESS: here[PROCESS].rpartition(" ")[0] + " 1"}
     with contextlib.ExitStack() as stack:
         readers = []
-        for tags in (gone, here):
-            run = daemon.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        for is_alive in (False, True):
+            run = daemon.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+            stack.enter_context(executing(daemon.instance, run.run_id))
+            if not is_alive:
+                let_go(run.run_id)
+                (daemon.settings.home / "runs" / f"{run.run_id}.lock").touch()
             log = tmp_path / run.run_id / "compute_logs" / "log.err"
             log.parent.mkdir(parents=True)
             log.touch()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,91 @@ def test_a_release_whose_parts_are_gone_or_damaged_is_no_way_back(store: Store) 
     with pytest.raises(Exception, match="damaged"):
         roll_back(store)
     assert store.current("release") == second
+
+
+def test_a_kept_release_keeps_what_its_parts_were_made_from_down_to_the_corpus(store: Store) -> None:
+    """The vectors and the chunks of an index are pinned by nobody: the index was made from them."""
+    kept: dict[str, set[str]] = {}
+    for text in "abc":
+        raw = publish(store, "raw_transcripts", f"raw {text}")
+        turns = publish(store, "turn_table", f"turns {text}", raw_transcripts=raw.version)
+        chunks = publish(store, "chunk_table", f"chunks {text}", turn_table=turns.version)
+        release(store, text)
+        index = empty_index(store, f"own {text}", chunk_table=chunks.version)
+        adapter, encoder = publish(store, "lora_adapter", f"own {text}"), publish(store, "encoder_model", text)
+        made = Release.load(store.current("release").file(POINTER))  # type: ignore[union-attr]
+        own = dataclasses.replace(made, index=pin(index), adapter=pin(adapter), encoder=pin(encoder))
+
+        def build(folder: Path, own: Release = own) -> Built:
+            own.save(folder)
+            return Built({}, own.id)
+
+        inputs = {"lora_adapter": adapter.version, "faiss_index": index.version}
+        store.publish("release", build, Recipe(2, {}, inputs))
+        for one in (raw, turns, chunks, index, encoder):  # that which is pinned alone is the encoder
+            kept.setdefault(one.asset, set()).add(one.version)
+    sweep(store, keep=6)
+    for asset, versions in kept.items():
+        assert versions <= set(store.versions(asset)), asset
+    sweep(store, keep=1)
+    assert len(store.versions("chunk_table")) == len(store.versions("raw_transcripts")) == 1
+
+
+def test_what_the_current_version_would_be_made_from_today_stays_too(store: Store) -> None:
+    """A version that its policy keeps was made from older inputs than those it was kept for."""
+    old, new = publish(store, "parsed_pairs", "old"), publish(store, "parsed_pairs", "new")
+    base = publish(store, "base_model", "fitted", parsed_pairs=old.version)
+    store.promote("base_model", base.version, Recipe(1, {"text": "fitted"}, {"parsed_pairs": new.version}))
+    publish(store, "parsed_pairs", "newest")
+    sweep(store, keep=1)
+    assert len(store.versions("parsed_pairs")) == 3
+    assert len(store.followed("base_model")) == 2
+
+
+def test_a_damaged_version_that_was_replaced_goes_though_a_release_names_it_and_the_rest_is_kept(store: Store) -> None:
+    first = release(store, "a")
+    adapter = store.open("lora_adapter", str(first.inputs["lora_adapter"]))
+    release(store, "b")
+    adapter.file("text").write_text("flipped", encoding="utf-8")
+    assert sweep(store, keep=5).gone == ()  # nobody knows yet
+    with pytest.raises(ArtifactError, match="not built again"):
+        store.verify(adapter)
+    looked = {one.path for one in sweep(store, keep=5, dry_run=True).gone}
+    recipe = store.home / "lora_adapter" / "recipes"
+    assert adapter.path in looked and {path.parent for path in looked} == {adapter.path.parent, recipe}
+    sweep(store, keep=5)
+    assert not adapter.path.exists() and all(f.version != adapter.version for f in store.followed("lora_adapter"))
+    assert set(store.versions("release")) == {first.version, store.current("release").version}  # type: ignore[union-attr]
+    assert len(store.versions("faiss_index")) == 2
+
+
+@pytest.mark.parametrize("hurt", ["manifest.json", "text"])
+def test_a_damaged_version_that_serves_is_left_for_the_refresh_that_heals_it(store: Store, hurt: str) -> None:
+    made = release(store, "a")
+    adapter = store.open("lora_adapter", str(made.inputs["lora_adapter"]))
+    (adapter.path / hurt).write_text("?", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="run hcf refresh"):
+        store.verify(store.open("lora_adapter", adapter.version))
+    sweep(store, keep=1)
+    assert adapter.path.exists() and store.find("lora_adapter", Recipe(1)) is None
+
+
+def test_an_unreadable_old_version_does_not_stop_the_tidying_for_ever(store: Store) -> None:
+    first = release(store, "a")
+    release(store, "b")
+    adapter = store.home / "lora_adapter" / str(first.inputs["lora_adapter"])
+    (adapter / "manifest.json").write_text("?", encoding="utf-8")
+    publish(store, "chunk_table", "old")
+    publish(store, "chunk_table", "new")
+    sweep(store, keep=5)
+    assert not adapter.exists() and len(store.versions("chunk_table")) == 1
+
+
+def test_an_interrupted_training_is_kept_for_a_week(store: Store) -> None:
+    publish(store, "lora_adapter", "one")
+    work = store.home / "lora_adapter" / ".work-r"
+    work.mkdir()
+    for days, stays in ((6.9, True), (7.1, False)):
+        os.utime(work, (time.time() - 86_400 * days,) * 2)
+        sweep(store, keep=1)
+        assert work.exists() == stays

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +155,106 @@ def test_one_process_makes_an_asset_and_the_next_waits_for_it_or_passes_an_orpha
         with store.making("thing", "run-3", lambda owner: True):
             assert orphan.poll() is None
         orphan.kill()
+
+
+def test_what_is_published_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_is_current(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []  # what the system was asked to do, in order
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def synced(handle: int) -> None:
+        done.append(("fsync", str(Path(f"/proc/self/fd/{handle}").readlink())))
+        fsync(handle)
+
+    def renamed(source: str | Path, target: str | Path, **folders: int) -> None:
+        done.append(("rename", f"{source} {target}"))
+        rename(source, target, **folders)
+
+    def replaced(source: str | Path, target: str | Path, **folders: int) -> None:
+        done.append(("rename", f"{source} {target}"))
+        replace(source, target, **folders)
+
+    for name, traced in (("fsync", synced), ("rename", renamed), ("replace", replaced)):
+        monkeypatch.setattr(os, name, traced)
+    made = publish(store, "one")
+    thing = store.home / "thing"
+    at = next(n for n, (what, path) in enumerate(done) if what == "rename" and path.endswith(f" {made.path}"))
+    draft = Path(done[at][1].split(" ")[0])
+    before = [path for what, path in done[:at] if what == "fsync"]
+    inside = [draft, *(draft / path.relative_to(made.path) for path in made.path.rglob("*"))]
+    assert set(map(str, inside)) <= set(before) and str(store.home) in before
+    assert before.index(str(draft / "inner" / "text")) < before.index(str(draft / "inner")) < before.index(str(draft))
+    assert done[at + 1] == ("fsync", str(thing))
+    named = [path.split(" ") for what, path in done if what == "rename"]
+    assert [Path(target).parent.name for _, target in named] == ["thing", "recipes", "thing"]
+    for source, target in named[1:]:  # the recipe's file, then the pointer
+        at = done.index(("rename", f"{source} {target}"))
+        assert done[at - 1] == ("fsync", source) and done[at + 1] == ("fsync", str(Path(target).parent))
+
+
+def test_files_shared_with_an_intact_version_are_not_read_again_and_others_are(store: Store) -> None:
+    first = publish(store, "one")
+    shared = first.file("inner/text")
+
+    def build(folder: Path) -> Built:
+        (folder / "inner").mkdir()
+        link_or_copy(shared, folder / "inner" / "text")
+        shared.write_text("0ne", encoding="utf-8")  # behind the store's back, so that reading it would show
+        return Built({})
+
+    second = store.publish("thing", build, recipe("r2"), like=first)
+    assert second.files == first.files
+    third = store.publish("thing", lambda folder: (link_or_copy(shared, folder / "text"), Built({}))[1], recipe("r3"))
+    assert third.files["text"] != first.files["inner/text"]
+
+
+def test_a_removed_version_loses_its_name_before_its_files(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = publish(store, "one")
+
+    def stop(path: Path, **_: object) -> None:
+        raise KeyboardInterrupt(str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stop)
+        with pytest.raises(KeyboardInterrupt, match=r"\.dying-"):
+            store.remove(made.path)
+    assert not made.path.exists()
+    (left,) = store.leftovers()
+    assert (left / "inner" / "text").is_file()
+    store.remove(left)
+    assert store.leftovers() == []
+
+
+def test_a_recipe_that_is_followed_again_is_the_last_one(store: Store) -> None:
+    for name in ("r1", "r2", "r3", "r1"):
+        publish(store, name[0], name)
+    assert [(f.recipe.settings["thing.name"], f.number) for f in store.followed("thing")] == [
+        ("r1", 4),
+        ("r3", 3),
+        ("r2", 2),
+    ]
+
+
+def test_a_version_damaged_in_place_is_replaced_by_the_same_content_and_promoted(store: Store) -> None:
+    made = publish(store, "one")
+    (made.path / "inner" / "text").unlink()
+    (made.path / "manifest.json").write_text("{", encoding="utf-8")
+    again = publish(store, "one", "r2")
+    assert again.version == made.version and store.current("thing") == again
+    again.verify()
+    assert store.leftovers() == []
+
+
+def test_a_damaged_version_says_what_helps_it(store: Store) -> None:
+    old = publish(store, "one")
+    with pytest.raises(ArtifactError, match="run hcf refresh to build it again"):
+        old.file("nothing")
+    publish(store, "two", "r2")
+    with pytest.raises(ArtifactError, match="not the current one and is not built again"):
+        old.file("nothing")
+    with pytest.raises(NotReady, match="not built again"):
+        store.open("thing", "0" * 20)
 
 
 def test_a_damaged_recipe_file_is_as_good_as_none(store: Store) -> None:

@@ -15,7 +15,7 @@ def run_gc(call: Invocation, *, dry_run: bool, as_json: bool) -> None:
     settings = call.settings()
     store = store_of(settings)
     with only_json(), store.lock(), dagster_instance(settings) as instance:
-        reap_dead_runs(instance)
+        reap_dead_runs(instance, home_is_ours=True)
         nobody_else(instance)
         swept = tidy_up(settings, dry_run=dry_run)
     found = swept.gone

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from hcf_pipeline.asset_names import RELEASE
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, print_json
 from hcf_pipeline.errors import Lang
 from hcf_pipeline.settings import Settings
@@ -29,15 +30,18 @@ def run_refresh(call: Invocation, *, as_json: bool, refit: bool, train: bool) ->
     if as_json:
         ran = list(refreshed.ran)
         document = {"ran": ran, "waiting": list(refreshed.waiting), "release": refreshed.release}
-        print_json(document | {"seconds": round(refreshed.seconds, 2)})
+        idle = refreshed.nothing_to_learn and refreshed.nothing_to_learn.text(call.lang)
+        print_json(document | {"seconds": round(refreshed.seconds, 2), "nothing_to_learn": idle})
     elif refreshed.ran:
         n, s = len(refreshed.ran), refreshed.seconds
         out.print(call.say(f"更新了 {n} 个产物，用时 {s:.1f} 秒。", f"{n} assets made in {s:.1f} s."))
         out.print(call.say(f"当前发布：{refreshed.release}", f"Release: {refreshed.release}"))
     else:
         out.print(call.say("没有可更新的产物，什么也没有运行。", "Nothing was to be made; nothing ran."))
-    if refreshed.waiting and not as_json:
-        names = " ".join(refreshed.waiting)
+    if refreshed.nothing_to_learn and not as_json:
+        err.print(refreshed.nothing_to_learn.text(call.lang), markup=False)
+    elif (waiting := [name for name in refreshed.waiting if name != RELEASE]) and not as_json:
+        names = " ".join(waiting)
         out.print(
             call.say(f"等待训练：{names}（hcf refresh 会训练）", f"Waiting for training: {names} (hcf refresh trains)")
         )

@@ -14,7 +14,7 @@ import dagster as dg
 from hcf_pipeline.asset_names import PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
 from hcf_pipeline.defs.corpus.look import look_at_corpus
 from hcf_pipeline.defs.dagster_private import is_cron
-from hcf_pipeline.defs.liveness import UNDER_WAY, reap_dead_runs
+from hcf_pipeline.defs.liveness import BY, UNDER_WAY, reap_dead_runs
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.tidying import tidy_up
 from hcf_pipeline.errors import HcfError, HomeBusy, SettingsError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hcf_pipeline.defs.dagster_private import AssetJob
 
 LOOK = "look_at_the_corpus_now"
-BY = "hcf/by"
 
 
 def jobs() -> list[AssetJob]:

@@ -13,6 +13,7 @@ from hcf_pipeline.defs.assets.training import base_model, lora_adapter, sft_data
 from hcf_pipeline.defs.automation import automation, jobs
 from hcf_pipeline.defs.checks import checks
 from hcf_pipeline.defs.dagster_private import beta_is_meant
+from hcf_pipeline.defs.executor import executor
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.resources import ChatModel
 from hcf_pipeline.defs.specs import specs_by
@@ -45,7 +46,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             jobs=jobs(),
             schedules=[schedule],
             sensors=sensors,
-            executor=dg.in_process_executor,
+            executor=executor,
             resources={
                 "settings": settings,
                 "store": store_of(settings),

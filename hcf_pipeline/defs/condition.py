@@ -2,8 +2,8 @@
 
 Dagster's built-in conditions react to events, and lose an update that comes while an asset is being made (dagster
 issues 33587, 33656, 34067, 24650). This one looks at the state: what is stale is asked for again until it isn't.
-One request for each recipe; where a run was killed, again after a pause; where a step failed by its own fault, only when
-the recipe changed or the schedule has come round.
+One request for each recipe; where a run was killed, again after a pause; where an input was found damaged, again when
+that was built anew; where a step failed by its own fault, only when the recipe changed or the schedule has come round.
 """
 
 import datetime
@@ -18,7 +18,7 @@ import dagster as dg
 
 from hcf_pipeline.asset_names import LORA_ADAPTER
 from hcf_pipeline.defs.asset_keys import name_of
-from hcf_pipeline.defs.dagster_private import has_failed_step, last_tick, nodes_of
+from hcf_pipeline.defs.dagster_private import failed_steps, last_tick, nodes_of
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.liveness import UNDER_WAY
 from hcf_pipeline.defs.plan import Plan, make_plan
@@ -26,6 +26,7 @@ from hcf_pipeline.defs.policy import waits
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.staleness import AssetState, asset_states
 from hcf_pipeline.defs.standstill import standstill
+from hcf_pipeline.errors import InputDamaged
 from hcf_pipeline.settings import Settings
 
 AGAIN_AFTER_S = (60, 300, 1800)  # where a run was killed, or never began
@@ -116,20 +117,35 @@ class WhenStale(dg.AutomationCondition[dg.AssetKey]):
         """Whether what was asked for in vain is to be asked for once more."""
         if _last_tick(self._settings) > asked.at:
             return True
-        if asked.times > len(AGAIN_AFTER_S) or time.time() < asked.at + AGAIN_AFTER_S[asked.times - 1]:
+        if asked.times > len(AGAIN_AFTER_S):
             return False
-        return not _failed_by_itself(context.asset_graph_view.instance, context.key, asked.at)
+        failures = _failures(context.asset_graph_view.instance, context.key, asked.at)
+        if any(_is_by_damage(failure) for failure in failures):
+            return True  # its inputs are settled again, else it would not be wanted
+        return time.time() >= asked.at + AGAIN_AFTER_S[asked.times - 1] and not failures
 
 
-def _failed_by_itself(instance: dg.DagsterInstance, key: dg.AssetKey, since: float) -> bool:
-    """Whether a run since then came as far as a failing step: what was killed has none."""
+def _failures(instance: dg.DagsterInstance, key: dg.AssetKey, since: float) -> list[dg.EventLogEntry]:
+    """The steps that failed in the asset's runs since then: what was killed has none."""
     after = datetime.datetime.fromtimestamp(since - 60, tz=datetime.UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=after)
-    return any(
-        has_failed_step(instance, run.run_id)
+    return [
+        entry
         for run in instance.get_runs(failed, limit=20)
         if run.asset_selection is None or key in run.asset_selection
-    )
+        for entry in failed_steps(instance, run.run_id)
+        if entry.timestamp >= since
+    ]
+
+
+def _is_by_damage(failure: dg.EventLogEntry) -> bool:
+    event = failure.dagster_event
+    error = event.step_failure_data.error if event else None
+    while error is not None:
+        if error.cls_name == InputDamaged.__name__:
+            return True
+        error = error.cause
+    return False
 
 
 def _last_tick(settings: Settings) -> float:

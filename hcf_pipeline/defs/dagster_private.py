@@ -8,7 +8,7 @@ these to what is expected of it: after an upgrade it says what to look at.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -132,9 +132,9 @@ def listen(instance: dg.DagsterInstance, run_id: str, listener: Callable[[dg.Eve
     instance.add_event_listener(run_id, listener)
 
 
-def has_failed_step(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a run came as far as a step that failed; what was killed has none."""
-    return bool(instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE))
+def failed_steps(instance: dg.DagsterInstance, run_id: str) -> Sequence[dg.EventLogEntry]:
+    """The failures of a run's steps; what was killed has none."""
+    return instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
 
 
 def last_check_failed(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> bool:

@@ -5,7 +5,7 @@ before, else build aside and publish; report the content's hash as the data vers
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,9 +22,9 @@ from hcf_pipeline.defs.dagster_private import DATA_VERSION, Lineage, lineage_of,
 from hcf_pipeline.defs.liveness import is_under_way, mark
 from hcf_pipeline.defs.why import both_languages, why_stale
 from hcf_pipeline.disk import told_of_the_disk
-from hcf_pipeline.errors import ArtifactError, HcfError, NotReady, RunFailed
+from hcf_pipeline.errors import ArtifactError, HcfError, InputDamaged, NotReady, RunFailed
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Recipe, Store
+from hcf_pipeline.store import ONCE, Artifact, Built, Lease, Markdown, Metadata, Recipe, Store
 
 RECIPE = "recipe"  # metadata of a materialization: the id under which the store keeps it
 SETTINGS = "settings"  # metadata of a definition: the settings that the asset reads
@@ -33,7 +33,6 @@ REFIT = "hcf/refit"  # run tag: build embedded models anew, whatever their polic
 WHY_TAG = "hcf/why"  # run tag
 ROWS = "rows"  # metadata key that becomes Dagster's row count
 PROGRESS_S = 2.0
-VERIFIED_S = 600.0  # what was read and found whole this long ago is not read again before its files are shared
 RETRY_AFTER_S = (5, 30)  # where the network or the Hub failed
 OWNERS = ["team:hcf-pipeline"]
 
@@ -57,6 +56,7 @@ class Step:
     context: dg.AssetExecutionContext
     store: Store
     notes: dict[str, int | str] = field(default_factory=dict)  # of this making, into the metadata of this run's event
+    leases: list[Lease] = field(default_factory=list)  # on what this step reads, until it was made
 
     @property
     def name(self) -> str:
@@ -66,20 +66,38 @@ class Step:
     def refit(self) -> bool:
         return self.context.run.tags.get(REFIT) == "true"
 
-    def inputs(self) -> dict[str, Artifact]:
-        """The inputs by name, each in the version that this run's lineage records, or that a hold keeps to."""
+    def input(self, asset: str) -> Artifact:
+        """An input in the version that this run's lineage records, or that a hold keeps to.
+
+        It stays where it is while the step works, and was read and found whole. Raises InputDamaged where it is not.
+        """
+        versions = self._input_versions()
+        if asset not in versions:
+            raise _never_built(asset)
+        return self._opened(asset, versions[asset])
+
+    def made_from(self, artifact: Artifact, path: Sequence[str]) -> Artifact:
+        """What an input was made from, following `path` asset by asset; as whole, and as safe, as an input."""
+        for asset in path:
+            artifact = self._opened(asset, artifact.inputs[asset])
+        return artifact
+
+    def _input_versions(self) -> dict[str, str]:
         recorded = recorded_inputs(self.context)
         taken = with_holds(self.store, self.name, {name: version for name, version in recorded.items() if version})
         for name in sorted(recorded):
             if name not in taken and name not in OPTIONAL_INPUTS.get(self.name, ()):
                 raise _never_built(name)
-        return {name: self.store.open(name, version) for name, version in sorted(taken.items())}
+        return dict(sorted(taken.items()))
 
-    def input(self, asset: str) -> Artifact:
-        version = recorded_inputs(self.context)[asset]
-        if version is None:
-            raise _never_built(asset)
-        return self.store.open(asset, version)
+    def _opened(self, asset: str, version: str) -> Artifact:
+        try:
+            lease = self.store.lease(asset, version)
+            self.leases.append(lease)
+            self.store.verify(lease.artifact, max_age_s=ONCE)
+        except (ArtifactError, NotReady) as error:
+            raise InputDamaged(zh=error.zh, en=error.en) from error
+        return lease.artifact
 
     def progress(self, what: str) -> Progress:
         """Writes `[done/total] what` into the run's log now and then."""
@@ -87,8 +105,7 @@ class Step:
 
     def recipe(self) -> Recipe:
         """What this run makes the asset by; the same after a crash, and when settings are set back."""
-        inputs = {name: artifact.version for name, artifact in self.inputs().items()}
-        return recipe_now(self.context.assets_def.get_asset_spec(self.context.asset_key), inputs)
+        return recipe_now(self.context.assets_def.get_asset_spec(self.context.asset_key), self._input_versions())
 
     def publish(
         self,
@@ -100,7 +117,7 @@ class Step:
         """`admit` is asked of the inputs before anything is published, also what was made before; it raises to refuse."""
         with self._making():
             recipe = self.recipe()
-            inputs = {name: self.store.open(name, version) for name, version in recipe.inputs.items()}
+            inputs = {name: self._opened(name, version) for name, version in recipe.inputs.items()}
             admit(inputs)
             kept = self.store.find(self.name, recipe) if reuse else None
             if kept:
@@ -129,11 +146,9 @@ class Step:
         for followed in self.store.followed(self.name):
             if followed.recipe.code_version == code_version:
                 try:
-                    artifact = self.store.open(self.name, followed.version)
-                    self.store.verify(artifact, max_age_s=VERIFIED_S)
-                except (ArtifactError, NotReady):
+                    return self._opened(self.name, followed.version)
+                except InputDamaged:
                     continue
-                return artifact
         return None
 
     @contextmanager
@@ -143,13 +158,16 @@ class Step:
         mark(self.context)
         making = self.store.making(self.name, run.run_id, lambda owner: not is_under_way(instance, owner))
         try:
-            with told_of_the_disk(self.store.home), making:
+            with told_of_the_disk(self.store.home), making, self.store.writing(self.name):
                 yield
         except HcfError as error:
             if error.transient and self.context.retry_number < len(RETRY_AFTER_S):
                 self.context.log.warning(f"{error.en} Trying again.")
                 raise dg.RetryRequested(len(RETRY_AFTER_S), RETRY_AFTER_S[self.context.retry_number]) from error
             raise
+        finally:
+            for lease in self.leases:
+                lease.release()
 
     def _may_publish(self) -> None:
         """Raises RunFailed where the run was ended meanwhile: its step has become an orphan."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,22 +19,21 @@ from hcf_pipeline.defs.corpus.look import look_again, peek_at_corpus, seen_corpu
 from hcf_pipeline.defs.dagster_private import is_failed_check, job_of_all_assets, listen, nodes_defined
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.home import dagster_instance
-from hcf_pipeline.defs.liveness import reap_dead_runs, this_process
+from hcf_pipeline.defs.liveness import BY, HCF_REFRESH, executing, reap_dead_runs, this_process
 from hcf_pipeline.defs.plan import TRAINING, Plan, make_plan
 from hcf_pipeline.defs.policy import pairs_waiting, told
 from hcf_pipeline.defs.publishing import REFIT, WHY_TAG, recipe_followed, store_of
 from hcf_pipeline.defs.rollback import record_serving
 from hcf_pipeline.defs.staleness import AssetState, asset_states
-from hcf_pipeline.defs.standstill import standstill
+from hcf_pipeline.defs.standstill import standstill, untrainable
 from hcf_pipeline.defs.tidying import tidy_up
 from hcf_pipeline.defs.why import Why, both_languages
-from hcf_pipeline.errors import HcfError, HomeBusy, RunFailed
+from hcf_pipeline.errors import DataError, HcfError, HomeBusy, RunFailed
 from hcf_pipeline.gates import refuse
+from hcf_pipeline.models import POINTER, model_folder
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Store
 
-BY = "hcf/by"  # run tag
-HCF_REFRESH = "hcf refresh"
 REFITTED = frozenset({BASE_MODEL, ENCODER_MODEL})
 
 
@@ -44,6 +43,7 @@ class Refreshed:
     waiting: tuple[str, ...]  # left stale, because training was not wanted
     release: str | None  # that serves now
     seconds: float
+    nothing_to_learn: DataError | None = None  # why training stands still, where it does
 
 
 class Watcher(Protocol):
@@ -60,12 +60,15 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
 
     Raises the HcfError of the step that failed, GateFailed when what was built must not be released, RunFailed when the
     failure was none of ours to explain, HomeBusy when somebody else is at it. What was released before stays released.
+    Where training alone failed, all the rest is made and released before its error is raised.
     """
     began = time.monotonic()
     ran: list[str] = []
+    failed: list[str] = []
+    training_failed: HcfError | None = None
     store = store_of(settings)
     with store.lock(), dagster_instance(settings) as instance:
-        reap_dead_runs(instance)
+        reap_dead_runs(instance, home_is_ours=True)
         nobody_else(instance)
         look_again(settings, instance)
         defs = build_definitions(settings)
@@ -75,21 +78,29 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
         if _mend(store, instance, [state for state in found.values() if state.name not in damaged]):
             found = asset_states(nodes, instance, store)
         forced: dict[str, Why | None] = {**damaged, **dict.fromkeys(REFITTED if refit else ())}
-        while (plan := _plan(settings, _with(found, forced), train=train)) and (
+        while (plan := _plan(settings, _with(found, forced), failed, train=train)) and (
             wave := [name for name in plan.wave if name not in ran]
         ):
             watcher.wave(wave)
             states = _with(found, forced)
             why = {name: states[name].why for name in wave if states[name].why}
-            _run(defs, instance, wave, watcher, ran, why, refit=refit and not REFITTED.isdisjoint(wave))
-            forced = {name: reason for name, reason in forced.items() if name not in wave}
+            try:
+                _run(defs, instance, wave, watcher, ran, failed, why, refit=refit and not REFITTED.isdisjoint(wave))
+            except HcfError as error:
+                if not failed or not set(failed) <= set(TRAINING):
+                    raise
+                training_failed = training_failed or error
+            forced = {name: reason for name, reason in forced.items() if name not in ran}
             found = asset_states(nodes, instance, store)
             forced |= _unpinned(store, found)
         if plan.blocked:
             refuse(failed_gates(settings, found))
         tidy_up(settings)
-        serving = store.readable(RELEASE)
-        return Refreshed(tuple(ran), plan.waiting, serving.version if serving else None, time.monotonic() - began)
+        if training_failed:
+            raise training_failed
+        serving, idle = store.readable(RELEASE), untrainable(found, store, settings) if train else None
+        release, seconds = serving.version if serving else None, time.monotonic() - began
+        return Refreshed(tuple(ran), plan.waiting, release, seconds, idle)
 
 
 def nobody_else(instance: dg.DagsterInstance) -> None:
@@ -140,8 +151,9 @@ def status(settings: Settings) -> Status:
         return Status(states, serving.version if serving else None, plan.blocked)
 
 
-def _plan(settings: Settings, states: Mapping[str, AssetState], *, train: bool) -> Plan:
-    waits = standstill(states, store_of(settings), settings) | set(() if train else TRAINING)
+def _plan(settings: Settings, states: Mapping[str, AssetState], failed: Collection[str], *, train: bool) -> Plan:
+    """`failed`: assets of training that could not be made in this refresh; they are not tried again in it."""
+    waits = standstill(states, store_of(settings), settings) | set(failed) | set(() if train else TRAINING)
     return make_plan(states, waits, {gate.asset for gate in failed_gates(settings, states)})
 
 
@@ -151,7 +163,9 @@ def _damaged(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:
     for state in states.values():
         try:
             if state.version and not state.observed_only:
-                store.verify(store.open(state.name, state.version))
+                store.verify(artifact := store.open(state.name, state.version))
+                if POINTER in artifact.files:
+                    model_folder(artifact)  # what lies outside the store is pinned as well
         except HcfError as error:
             found[state.name] = Why(error.zh, error.en)
     return found or _unpinned(store, states)
@@ -225,12 +239,13 @@ def _run(
     wave: Sequence[str],
     watcher: Watcher,
     ran: list[str],
+    failed: list[str],
     why: Mapping[str, tuple[Why, ...]],
     *,
     refit: bool,
 ) -> None:
     run_id = str(uuid.uuid4())
-    listen(instance, run_id, _listener(watcher, ran, frozenset(wave)))
+    listen(instance, run_id, _listener(watcher, ran, failed, frozenset(wave)))
     job = job_of_all_assets(defs)
     tags = {
         BY: HCF_REFRESH,
@@ -238,13 +253,15 @@ def _run(
     }
     tags |= this_process() | ({REFIT: "true"} if refit else {})
     try:
-        job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            asset_selection=[key_of(name) for name in wave],
-            tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # the event log has all of it
-        )
+        with executing(instance, run_id):
+            job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                asset_selection=[key_of(name) for name in wave],
+                tags=tags,
+                # the event log has all of it
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
     except Exception as error:
         if ours := _explained(error):
             raise ours from error
@@ -256,7 +273,9 @@ def _run(
         ) from error
 
 
-def _listener(watcher: Watcher, ran: list[str], assets: frozenset[str]) -> Callable[[dg.EventLogEntry], None]:
+def _listener(
+    watcher: Watcher, ran: list[str], failed: list[str], assets: frozenset[str]
+) -> Callable[[dg.EventLogEntry], None]:
     def listen(entry: dg.EventLogEntry) -> None:
         step = entry.step_key
         if step not in assets:  # a check, or the run itself
@@ -268,6 +287,8 @@ def _listener(watcher: Watcher, ran: list[str], assets: frozenset[str]) -> Calla
         elif entry.dagster_event_type == dg.DagsterEventType.STEP_SUCCESS:
             ran.append(step)
             watcher.finished(step)
+        elif entry.dagster_event_type == dg.DagsterEventType.STEP_FAILURE:
+            failed.append(step)
 
     return listen
 

@@ -72,7 +72,12 @@ def _state(node: Node, made: Lineage | None, versions: dict[str, str | None], st
         state, why = "missing", () if node.observed_only else (NEVER_BUILT,)
     elif made and not node.observed_only and recipe != now.id:
         state, why = "stale", why_stale(store, before, now) if before else tuple(_by_lineage(made, now))
-    return AssetState(node.name, state, why, version, node.parents, node.observed_only, before, now)
+    damage = store.known_damage(node.name, version) if version and not node.observed_only else None
+    if damage:  # a step met it, or an answer did
+        state, why = "stale", (Why(damage.zh, damage.en), *why)
+    return AssetState(
+        node.name, state, why, version, node.parents, node.observed_only, before, now, is_whole=not damage
+    )
 
 
 def _by_lineage(made: Lineage, now: Recipe) -> Iterator[Why]:

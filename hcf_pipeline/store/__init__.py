@@ -1,7 +1,7 @@
 """Artifacts in immutable folders, published by one rename.
 
     <home>/<asset>/<version>/manifest.json   sha256 of every file, versions of the inputs, metadata
-    <home>/<asset>/<version>/.damaged        somebody found that its files are no longer those
+    <home>/<asset>/<version>/.damaged        names the file that somebody found damaged
     <home>/<asset>/recipes/<recipe>.json     a recipe (code, settings, input versions) and the version that it gave
     <home>/<asset>/current                   the version that was published last, or rolled back to
     <home>/<asset>/.making…                  who makes this asset: see making.py

@@ -64,10 +64,16 @@ class Artifact:
 
     def verify(self) -> None:
         """Raises ArtifactError when a file is missing or its bytes differ from those published."""
+        if (name := self.damaged_file()) is not None:
+            raise damage(self.path, self.path / name)
+
+    def damaged_file(self) -> str | None:
+        """The first file that is missing or whose bytes differ from those published; every byte is read for it."""
         for name, digest in self.files.items():
             file = self.path / name
             if not file.is_file() or file_sha256(file) != digest:
-                raise damage(self.path, file)
+                return name
+        return None
 
     def digests_by_inode(self) -> dict[tuple[int, int], str]:
         return {inode(self.path / name): digest for name, digest in self.files.items()}

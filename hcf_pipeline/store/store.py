@@ -210,22 +210,18 @@ class Store:
 
         What is found damaged is marked, so that `known_damage` tells others; what is found whole loses its mark.
         """
-        manifest = artifact.path / MANIFEST
+        manifest, mark = artifact.path / MANIFEST, artifact.path / MARK
         try:
             key = (artifact.path, *inode(manifest), manifest.stat().st_mtime_ns)
         except FileNotFoundError:
-            artifact.verify()
             raise damage(artifact.path, manifest) from None
-        mark = artifact.path / MARK
         if time.monotonic() - _verified.get(key, -math.inf) < max_age_s and not mark.exists():
             return
         _verified.pop(key, None)
-        try:
-            artifact.verify()
-        except ArtifactError:
+        if (name := artifact.damaged_file()) is not None:
             with suppress(OSError):  # a home that can only be read
-                mark.touch()
-            raise
+                mark.write_text(name, encoding="utf-8")
+            raise damage(artifact.path, artifact.path / name)
         with suppress(OSError):
             mark.unlink(missing_ok=True)
         _verified[key] = time.monotonic()
@@ -233,10 +229,12 @@ class Store:
     def known_damage(self, asset: str, version: str) -> HcfError | None:
         """Why that version cannot be used, as far as it is known without reading its files: it is gone, or was marked."""
         try:
-            artifact = self.open(asset, version)
+            path = self.open(asset, version).path
+            return damage(path, path / (path / MARK).read_text(encoding="utf-8", errors="replace"))
+        except FileNotFoundError:
+            return None
         except (NotReady, ArtifactError) as error:
             return error
-        return damage(artifact.path, artifact.path) if (artifact.path / MARK).exists() else None
 
     def _intact(self, asset: str, version: str) -> bool:
         try:

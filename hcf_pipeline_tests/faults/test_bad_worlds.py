@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hcf_pipeline.defs.liveness import PROCESS, this_process
+from hcf_pipeline.defs.liveness import PROCESS, executing
 from hcf_pipeline.store import Store
 from hcf_pipeline_tests.conftest import Project
 from hcf_pipeline_tests.faults.lab import NO_TRAIN, Lab, Undisturbed, told
@@ -44,20 +43,19 @@ def dagster_of(project: Project) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def under_way(project: Project, tags: dict[str, str]) -> str:
-    """A run of Dagster's that has begun and not ended."""
-    run = dg.DagsterRun(job_name="update_the_index", status=dg.DagsterRunStatus.STARTED, tags=tags)
+# as a container leaves it that is restarted: another host name, another boot, and the same process number
+RESTARTED = {PROCESS: f"another-host another-boot {os.getpid()} 1"}
+
+
+def under_way(project: Project, job: str = "update_the_index", *, left_lock: bool = False) -> str:
+    """A run of Dagster's that has begun and not ended, by a process elsewhere; with `left_lock`, which was killed."""
+    run = dg.DagsterRun(job_name=job, status=dg.DagsterRunStatus.STARTED, tags=RESTARTED)
     with dagster_of(project) as instance:
         instance.add_run(run)
+    if left_lock:
+        (project.home / "runs").mkdir(exist_ok=True)
+        (project.home / "runs" / f"{run.run_id}.lock").touch()
     return run.run_id
-
-
-def dead_process() -> dict[str, str]:
-    """The tag of a process of this machine that is gone."""
-    with subprocess.Popen(["true"]) as gone:
-        pid = gone.pid
-    host, boot, _, began = this_process()[PROCESS].split(" ")
-    return {PROCESS: f"{host} {boot} {pid} {began}"}
 
 
 def test_of_two_refreshes_at_once_the_second_says_who_is_at_work(lab: Lab) -> None:
@@ -69,8 +67,9 @@ def test_of_two_refreshes_at_once_the_second_says_who_is_at_work(lab: Lab) -> No
 
 def test_a_refresh_beside_a_run_of_dagsters_says_which_one(lab: Lab) -> None:
     project = lab.copy()
-    run = under_way(project, this_process())
-    ended = lab.hcf(project, *NO_TRAIN)
+    run = under_way(project)
+    with dagster_of(project) as instance, executing(instance, run):
+        ended = lab.hcf(project, *NO_TRAIN)
     assert ended.code == 1 and run[:8] in ended.stderr and "Traceback" not in ended.stderr
 
 
@@ -78,7 +77,8 @@ def test_a_run_that_was_killed_in_a_pool_of_one_is_reaped_and_its_slot_is_free_a
     lab: Lab, undisturbed: Undisturbed
 ) -> None:
     project = lab.copy()
-    run = under_way(project, dead_process())
+    run = under_way(project, left_lock=True)
+    look = under_way(project, "look_at_the_corpus_now", left_lock=True)
     with dagster_of(project) as instance:
         instance.event_log_storage.initialize_concurrency_limit_to_default("embedding")
         claimed = instance.event_log_storage.claim_concurrency_slot("embedding", run, "chunk_embeddings")
@@ -86,8 +86,10 @@ def test_a_run_that_was_killed_in_a_pool_of_one_is_reaped_and_its_slot_is_free_a
     lab.heals(project, undisturbed)
     with dagster_of(project) as instance:
         assert instance.event_log_storage.get_concurrency_info("embedding").claimed_slots == []
-        dead = instance.get_run_by_id(run)
-        assert dead is not None and dead.status == dg.DagsterRunStatus.FAILURE
+        for gone in (run, look):
+            dead = instance.get_run_by_id(gone)
+            assert dead is not None and dead.status == dg.DagsterRunStatus.FAILURE
+    assert not list((project.home / "runs").glob("*.lock"))
 
 
 def test_an_emptied_folder_fails_its_check_and_the_old_release_stays(lab: Lab, undisturbed: Undisturbed) -> None:

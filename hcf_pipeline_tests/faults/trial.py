@@ -106,6 +106,9 @@ def look() -> int:
         broken.append(error.en)
     lying = [str(p.relative_to(store.home)) for p in store.home.rglob(".d*-*")]
     lying += [str(p.relative_to(store.home)) for p in store.home.rglob("*.draft")]
+    lying += [str(p.relative_to(store.home)) for p in store.home.glob("runs/*.lock")]  # no run is under way
+    makers = [p.relative_to(store.home) for p in store.home.glob("*/.making-[0-9]*")]  # one lock an asset stays
+    lying += [str(p) for p in makers if len([other for other in makers if other.parent == p.parent]) > 1]
     answered: list[list[tuple[str, list[int]]]] = []
     try:
         answered = answers()

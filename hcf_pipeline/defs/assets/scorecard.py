@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from hcf_pipeline.asset_names import CHUNK_EMBEDDINGS, CHUNK_TABLE, ENCODER_MODEL, FAISS_INDEX, TURN_TABLE
-from hcf_pipeline.chat.release import made_from
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.assets.retrieval import VECTOR_CACHE
@@ -50,15 +49,15 @@ def retrieval_scorecard(
 
         index = inputs[FAISS_INDEX]
         encoder = load_encoder(
-            model_folder(made_from(store, index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])), "cpu", sections.encoder
+            model_folder(step.made_from(index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])), "cpu", sections.encoder
         )
         pinned, retrieval = pinned_reranker(settings), sections.retrieval
         reranker = open_reranker(pinned, store.home, sections)
         progress = step.progress("questions asked")
         sets = []
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-            if questions := _guest_questions(store, index, sections.sft.held_out_share):
-                chunks = made_from(store, index, [CHUNK_TABLE]).path / CHUNKS
+            if questions := _guest_questions(step, index, sections.sft.held_out_share):
+                chunks = step.made_from(index, [CHUNK_TABLE]).path / CHUNKS
                 cache = VectorCache(store.home / VECTOR_CACHE)
                 without = index_without(questions, chunks, encoder, cache, index.path, Path(scratch))
                 sets.append(judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress))
@@ -73,9 +72,9 @@ def retrieval_scorecard(
     return step.publish(build)
 
 
-def _guest_questions(store: Store, index: Artifact, held_out_share: float) -> "list[Question]":
+def _guest_questions(step: Step, index: Artifact, held_out_share: float) -> "list[Question]":
     from hcf_pipeline.rag.asked import guest_questions
 
-    turns = made_from(store, index, [CHUNK_TABLE, TURN_TABLE]).path / TURNS
+    turns = step.made_from(index, [CHUNK_TABLE, TURN_TABLE]).path / TURNS
     dates = {entry.path: entry.date for entry in Table(turns).entries if entry.n_rows}
     return guest_questions(turns, held_out_transcripts(dates, held_out_share))
