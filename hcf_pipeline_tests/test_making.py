@@ -149,7 +149,8 @@ def test_a_lock_is_given_back_where_its_owner_cannot_be_written(store: Store, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"), store.making("thing", "one", lambda _: False):
+        with pytest.raises(OSError, match="No space") as kept, store.making("thing", "one", lambda _: False):
             raise AssertionError("in")
     with store.making("thing", "two", lambda _: False):
         assert numbers(store) == [".making-1"]
+    assert kept.tb  # all that the failure refers to is alive still, and the lock is not

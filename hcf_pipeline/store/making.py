@@ -50,9 +50,8 @@ def making(folder: Path, run: str, given_up: Callable[[str], bool]) -> Iterator[
 def _enter(folder: Path, run: str, given_up: Callable[[str], bool]) -> FileLock | None:
     with FileLock(folder / GATE, thread_local=False):
         maker = _maker(folder)
+        # where the record was lost, the highest number was the last one's: it is waited for, whoever it is
         number = maker.number if maker else max(_numbers(folder), default=1)
-        if maker is None and any(_is_held(folder, other) for other in _numbers(folder)):
-            return None  # the record was lost: nobody knows whose it is
         lock = _obtain(folder, number)
         if lock is None and maker and given_up(maker.run):
             while (lock := _obtain(folder, number := number + 1)) is None:
