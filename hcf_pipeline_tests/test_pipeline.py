@@ -135,7 +135,7 @@ def test_naming_the_right_time_refuses_no_more_answerable_questions_and_no_fewer
 
 
 def test_a_question_for_nothing_but_a_month_is_answered_by_its_broadcasts(finished: Finished) -> None:
-    found = finished.project.json("ask", "2024年4月他都聊了些什么？")
+    found = finished.project.json("ask", "2024年4月都说了什么？")
     assert not found["abstained"] and all(one["date"].startswith("2024-04") for one in found["citations"])
 
 
