@@ -252,6 +252,21 @@ def test_vectors_are_not_pruned_while_somebody_adds_some(tmp_path: Path) -> None
     assert not (cache.folder / "e").exists()
 
 
+def test_a_draft_of_vectors_is_not_pruned_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, replace = VectorCache(tmp_path / "cache"), os.replace
+
+    def pruned_meanwhile(source: Path, target: Path) -> None:
+        assert cache.prune(0, ()) == 0
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", pruned_meanwhile)
+        cache.add("e", *vectors(1))
+    assert len(cache.open("e")) == 1
+
+
 def test_an_encoder_whose_vectors_were_pruned_meanwhile_adds_its_next_ones(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path / "cache")
     assert cache.open("e") == []
