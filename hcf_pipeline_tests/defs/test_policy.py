@@ -88,7 +88,9 @@ def both(**changed: object) -> dict[str, AssetState]:
 
 def test_nothing_is_due_where_nothing_came_and_all_is_where_that_cannot_be_told(home: Home) -> None:
     assert home.due(BY_NUMBER)  # nothing was trained on yet
-    home.train_on(home.pairs("一"))
+    pairs = home.pairs("一")
+    assert pairs_waiting(home.instance, home.store) is None and home.due(BY_NUMBER)
+    home.train_on(pairs)
     assert pairs_waiting(home.instance, home.store) == Moved(0, 0, 1)
     assert not home.due(BY_NUMBER) and not home.due(BY_CLOCK)
     home.train_on("a version that is gone")
@@ -112,7 +114,7 @@ def test_the_schedule_starts_what_waited_before_its_tick_and_no_empty_training(
     home.train_on(home.pairs("一"))
     monkeypatch.setattr(policy, "clock", lambda zone: policy.now_in(zone) + datetime.timedelta(days=8))
     assert not home.due(BY_CLOCK)  # a tick, and nothing came
-    home.pairs("一", "二")
+    home.pairs("二")  # as many came as went
     assert home.due(BY_CLOCK)
     assert not home.due(BY_CLOCK.model_copy(update={"train_cron": ""}))
     monkeypatch.setattr(policy, "clock", lambda zone: policy.now_in(zone) - datetime.timedelta(days=8))
