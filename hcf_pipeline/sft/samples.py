@@ -23,10 +23,10 @@ from hcf_pipeline.chat.prompt import Message, build_messages
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED
-from hcf_pipeline.errors import DataError
 from hcf_pipeline.settings import SftSettings
+from hcf_pipeline.sft.left_out import SHORT, USED, nothing_to_learn
 from hcf_pipeline.sft.split import held_out_transcripts, sampled_transcripts
-from hcf_pipeline.sft.windows import CUT, SHORT, USED, windows
+from hcf_pipeline.sft.windows import CUT, windows
 
 TRAIN = "train"
 HELD_OUT = "held_out"
@@ -106,7 +106,7 @@ def write_samples(
                     n_chars += window.n_chars
                 progress(n_done, len(dates))
         if not train_rows.n_rows:
-            raise _nothing_to_train_on(pairs, tally, sft)
+            raise nothing_to_learn(pairs, sft)
         version = hashlib.sha256(f"{train_rows.digest()}{held_out_rows.digest()}".encode()).hexdigest()[:20]
         _save(scratch, out)
     finally:
@@ -178,13 +178,3 @@ def _save(scratch: Path, out: Path) -> None:
     splits = {name: Dataset.from_file(str(scratch / name)) for name in (TRAIN, HELD_OUT)}
     # by default an empty split gets no file at all, and then cannot be loaded
     DatasetDict(splits).save_to_disk(out, num_shards={TRAIN: None, HELD_OUT: 1})
-
-
-def _nothing_to_train_on(pairs: Path, tally: Counter[str], sft: SftSettings) -> DataError:
-    n_short, n_flagged = tally[SHORT], tally[CUT_OFF] + tally[NOISE_REMOVED]
-    return DataError(
-        zh=f"{pairs} 里没有可以训练的问答：{n_short} 个回答短于 {sft.min_host_chars} 个字，{n_flagged} 个不完整；"
-        "请检查 [corpus] 的称呼设置，或调低 [sft] 的 min_host_chars 和 held_out_share。",
-        en=f"{pairs} holds no pair to train on: {n_short} answers are shorter than {sft.min_host_chars} characters and "
-        f"{n_flagged} incomplete; check the labels of [corpus], or lower min_host_chars or held_out_share of [sft].",
-    )

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.corpus.pairs import Pair
-from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED
 from hcf_pipeline.settings import SftSettings
+from hcf_pipeline.sft.left_out import USED, left_out
 
-USED, SHORT, CUT = "used", "short", "cut"  # what `tally` counts, beside the names of the flags
+CUT = "cut"  # what `tally` counts beside the reasons of left_out.py
 
 _SENTENCE_END = re.compile(r"[。！？!?…；\n]+[」』”）]*")
 
@@ -34,7 +34,7 @@ def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Ite
     pending: list[Pair] = []
     n_chars = 0
     for pair in pairs:
-        reason = _left_out(pair, sft)
+        reason = left_out(pair, sft)
         tally[reason or USED] += 1
         if reason:
             if pending:
@@ -58,15 +58,6 @@ def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Ite
 def _window(pairs: list[Pair], n_chars: int) -> Window:
     exchanges = tuple(Exchange(pair.guest_text, pair.host_text) for pair in pairs)
     return Window(exchanges, pairs[0].first_turn, pairs[-1].last_turn, n_chars)
-
-
-def _left_out(pair: Pair, sft: SftSettings) -> str | None:
-    flags = pair.flags.split()
-    if CUT_OFF in flags:
-        return CUT_OFF
-    if NOISE_REMOVED in flags:
-        return NOISE_REMOVED
-    return SHORT if len(pair.host_text) < sft.min_host_chars else None
 
 
 def _cut(pair: Pair, max_chars: int) -> Pair:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hcf_pipeline.corpus.pairs import Pair
 from hcf_pipeline.errors import DataError
 from hcf_pipeline.settings import SftSettings
+from hcf_pipeline.sft.left_out import SHORT, USED
 from hcf_pipeline.sft.samples import SampleReport, write_samples
-from hcf_pipeline.sft.windows import CUT, SHORT, USED, windows
+from hcf_pipeline.sft.windows import CUT, windows
 from hcf_pipeline_tests.sft.conftest import SFT, SYSTEM, MakePairs, broadcast
 
 
@@ -70,7 +71,9 @@ def test_without_a_held_out_share_the_split_is_there_and_empty(pairs: Path, tmp_
 
 def test_nothing_to_train_on_is_an_error_that_says_why(make_pairs: MakePairs, tmp_path: Path) -> None:
     only_short = make_pairs({"2024-01-01.md": "水友：在吗？\n\n江照野：在"})
-    with pytest.raises(DataError, match="1 answers are shorter than 2"):
+    with pytest.raises(
+        DataError, match=r"Of 1 pairs none .*: 1 with an answer shorter than \[sft\] min_host_chars; lower"
+    ):
         write_samples(only_short, SFT, SYSTEM, tmp_path / "samples")
     assert not any(tmp_path.iterdir())
 
