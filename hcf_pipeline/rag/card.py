@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,11 @@ from hcf_pipeline.errors import damaged
 from hcf_pipeline.files import hash_of
 
 CARD = "scorecard.json"
+
+
+def question_key(question: str, right: str) -> str:
+    """16 hex digits that stay the same from card to card; `right` is a transcript, or a date in ISO format."""
+    return hashlib.sha256(f"{question}\n{right}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ class QuestionSet:
     refused_unanswerable: float
     stages: tuple[Stage, ...]
     misses: tuple[Miss, ...] = field(default=())
+    ranks: dict[str, int] = field(default_factory=dict)
+    """By `question_key`: the rank in the last stage of each question that has an answer, 0 where it is not among the
+    first DEPTH. So two cards are compared on the questions that both asked. Empty in older cards."""
+    n_left_out: int = 0  # questions that were not asked, because something that is judged by them had seen them
 
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)

@@ -15,7 +15,7 @@ import numpy as np
 
 from hcf_pipeline.rag.arrays import Ids
 from hcf_pipeline.rag.asked import Question
-from hcf_pipeline.rag.card import Miss, QuestionSet, Scorecard, Stage
+from hcf_pipeline.rag.card import Miss, QuestionSet, Scorecard, Stage, question_key
 from hcf_pipeline.rag.encoder import Encoder
 from hcf_pipeline.rag.evidence import N_HITS
 from hcf_pipeline.rag.measures import DEPTH, RECALLS, mrr, ndcg, percentile, recall
@@ -34,15 +34,19 @@ def judge_retrieval(
     questions: Sequence[Question],
     reranker: Reranks | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    n_left_out: int = 0,
 ) -> QuestionSet:
-    """The stages' figures for one set of questions. `progress(done, total)` counts questions."""
+    """The stages' figures for one set of questions. `progress(done, total)` counts questions.
+
+    `n_left_out` says how many of the set are not among them, because what is judged had seen them.
+    """
     plain = settings.model_copy(update={"one_per_transcript": True, "date_factor": 1.0})
     retriever = Retriever.open(index, encoder, plain, verified=True)
     measured = _Measured(retriever, plain, reranker)
     for n, question in enumerate(questions, 1):
         measured.ask(question)
         progress(n, len(questions))
-    return measured.result(name)
+    return measured.result(name, n_left_out)
 
 
 class _Measured:
@@ -56,6 +60,7 @@ class _Measured:
         self._seconds: dict[str, list[float]] = {}
         self._refused: dict[bool, list[bool]] = {True: [], False: []}  # by whether there was an answer
         self._misses: list[Miss] = []
+        self._last_ranks: dict[str, int] = {}
 
     def ask(self, question: Question) -> None:
         found = self._retriever.candidates(question.text, max(DEPTH, self._settings.rerank_top))
@@ -75,10 +80,11 @@ class _Measured:
         rank = self._count("fused", question, rows, both_s)
         if self._reranker:
             rank = self._count("reranked", question, *self._rerank(self._reranker, question, rows, both_s))
+        right = question.transcript or str(question.date)
+        self._last_ranks[question_key(question.text, right)] = rank
         if rank != 1 and len(rows):
             transcript, _ = self._retriever.index.place(int(rows[0]))
             words_of = self._retriever.index.text(int(rows[0]))
-            right = question.transcript or str(question.date)
             self._misses.append(Miss(question.text, right, rank, transcript, words_of))
 
     def _rerank(self, reranker: Reranks, question: Question, rows: Ids, both_s: float) -> tuple[Ids, float]:
@@ -95,7 +101,7 @@ class _Measured:
         self._seconds.setdefault(stage, []).append(seconds)
         return rank
 
-    def result(self, name: str) -> QuestionSet:
+    def result(self, name: str, n_left_out: int) -> QuestionSet:
         return QuestionSet(
             name=name,
             n_answerable=len(self._refused[True]),
@@ -104,6 +110,8 @@ class _Measured:
             refused_unanswerable=_share(self._refused[False]),
             stages=tuple(self._stage(stage) for stage in self._ranks),
             misses=tuple(sorted(self._misses, key=lambda miss: (miss.rank > 0, -miss.rank))[:N_MISSES]),
+            ranks=self._last_ranks,
+            n_left_out=n_left_out,
         )
 
     def _stage(self, name: str) -> Stage:

@@ -13,7 +13,7 @@ import pytest
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.errors import ArtifactError, SettingsError
 from hcf_pipeline.rag.asked import Question, guest_questions, index_without, read_questions
-from hcf_pipeline.rag.card import CARD, Scorecard
+from hcf_pipeline.rag.card import CARD, Scorecard, question_key
 from hcf_pipeline.rag.measures import mrr, ndcg, percentile, recall
 from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.rag.scorecard import PLOT, draw, judge_retrieval
@@ -109,6 +109,26 @@ def test_a_card_is_the_same_after_loading_and_its_content_knows_no_times(built: 
     (tmp_path / CARD).write_text("{}", encoding="utf-8")
     with pytest.raises(ArtifactError, match="damaged"):
         Scorecard.load(tmp_path / CARD)
+
+
+def test_a_card_holds_the_rank_of_each_question_that_has_an_answer(built: Built) -> None:
+    wrong = Question("变速箱换了多少钱？", date=datetime.date(1999, 1, 3))
+    found = judge_retrieval(built.index, built.encoder, SETTINGS, "mine", [*ASKED, wrong, NOWHERE], n_left_out=4)
+    assert len(found.ranks) == len(ASKED) + 1 and found.n_left_out == 4
+    assert found.ranks[question_key(wrong.text, "1999-01-03")] == 0
+    assert {found.ranks[question_key(q.text, str(q.date))] for q in ASKED} == {1}
+    assert all(len(key) == 16 for key in found.ranks)
+
+
+def test_a_card_of_before_there_were_ranks_is_still_read(built: Built, tmp_path: Path) -> None:
+    card = Scorecard((judge_retrieval(built.index, built.encoder, SETTINGS, "mine", ASKED),))
+    card.save(tmp_path)
+    raw = json.loads((tmp_path / CARD).read_text(encoding="utf-8"))
+    for of_set in raw["sets"]:
+        del of_set["ranks"], of_set["n_left_out"]
+    (tmp_path / CARD).write_text(json.dumps(raw), encoding="utf-8")
+    (old,) = Scorecard.load(tmp_path / CARD).sets
+    assert old.stages == card.sets[0].stages and old.ranks == {} and old.n_left_out == 0
 
 
 def test_a_file_of_questions_is_read_with_dates_and_without(tmp_path: Path) -> None:
