@@ -284,6 +284,12 @@ class RefreshSettings(Section):
     )
 
 
+class RunSettings(Section):
+    threads: Natural = Field(
+        0, description="that fits and trainings compute with on a CPU; 0: as many as the process may use"
+    )
+
+
 class ReleaseSettings(Section):
     keep: Positive = Field(5, description="releases that stay, with all that they need, for a rollback")
     max_lost: SharePossiblyZero = Field(
@@ -313,6 +319,7 @@ class Sections(Section):
     hub: HubSettings = HubSettings()
     refresh: RefreshSettings = RefreshSettings()
     release: ReleaseSettings = ReleaseSettings()
+    run: RunSettings = RunSettings()
 
 
 @dataclass(frozen=True)
