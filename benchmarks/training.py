@@ -43,7 +43,7 @@ def main() -> None:
         hosts = write_pair_table(root / "tables" / TURNS, root / "tables")[2]
         system = system_prompt(ChatSettings().persona_prompt, next(iter(hosts)))
         pairs = root / "tables" / PAIRS
-        write_samples(pairs, SftSettings(max_chars=400), system, root / "samples")
+        write_samples(pairs, SftSettings(max_chars=400), (), system, root / "samples")
         fit_base(pairs, BaseSettings(steps=1), set(), system, root / "base")
         report = train_adapter(root / "base", root / "samples", lora, "none", "cpu", root / "work", root / "out")
         plain = plain_tokens_per_s(root, lora)

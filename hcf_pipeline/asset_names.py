@@ -10,6 +10,7 @@ from typing import Final
 RAW_TRANSCRIPTS: Final = "raw_transcripts"
 TURN_TABLE: Final = "turn_table"
 PARSED_PAIRS: Final = "parsed_pairs"
+HELD_OUT_SPLIT: Final = "held_out_split"
 SFT_DATASET: Final = "sft_dataset"
 BASE_MODEL: Final = "base_model"
 LORA_ADAPTER: Final = "lora_adapter"
@@ -27,6 +28,7 @@ SOURCES: Final = (RAW_TRANSCRIPTS,)  # observed, never made
 MADE: Final = (
     TURN_TABLE,
     PARSED_PAIRS,
+    HELD_OUT_SPLIT,
     SFT_DATASET,
     BASE_MODEL,
     LORA_ADAPTER,

@@ -343,6 +343,14 @@ class RefreshSettings(Section):
     )
 
 
+class RunSettings(Section):
+    kind = Kind.RUN
+
+    threads: Natural = Field(
+        0, description="that fits and trainings compute with on a CPU; 0: as many as the process may use"
+    )
+
+
 class ReleaseSettings(Section):
     kind = Kind.RUN
 
@@ -376,6 +384,7 @@ class Sections(Section):
     hub: HubSettings = HubSettings()
     refresh: RefreshSettings = RefreshSettings()
     release: ReleaseSettings = ReleaseSettings()
+    run: RunSettings = RunSettings()
 
 
 @dataclass(frozen=True)

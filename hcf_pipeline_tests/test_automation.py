@@ -26,6 +26,7 @@ from hcf_pipeline_tests.conftest import Project
 INDEX_SIDE = [
     "chunk_table",
     "parsed_pairs",
+    "held_out_split",
     "encoder_model",
     "chunk_embeddings",
     "faiss_index",
@@ -213,7 +214,7 @@ def test_enough_new_pairs_start_a_training(project: Project) -> None:
     write(project, "2024-07-02.md")
     with daemon_of(project, HCF_REFRESH__TRAIN_PAIRS="1") as daemon:
         daemon.look()
-        for _ in range(2):
+        for _ in range(3):
             for assets in daemon.requested():
                 daemon.run(assets)
         assert "sft_dataset" in daemon.requested()[0]
@@ -228,7 +229,7 @@ def test_the_training_schedule_starts_what_waits_and_only_after_it_came(
     write(project, "2024-07-02.md")
     with daemon_of(project, HCF_REFRESH__TRAIN_CRON=cron, HCF_REFRESH__TRAIN_PAIRS="0") as daemon:
         daemon.look()
-        for _ in range(2):
+        for _ in range(3):
             for assets in daemon.requested():
                 daemon.run(assets)
         store, refresh = store_of(daemon.settings), daemon.settings.sections.refresh

@@ -102,7 +102,7 @@ class Engine:
         self, release: Release, store: Store, settings: Settings, tried: Mapping[str, object] | None = None
     ) -> None:
         self.release = release
-        self._home = store.home
+        self._store = store
         self._sections = served_by(served_by(settings.sections, release.serving), tried or {})
         self._leases = {name: store.lease(part.asset, part.version) for name, part in release.parts.items()}
         for name, part in release.parts.items():
@@ -196,7 +196,7 @@ class Engine:
         from hcf_pipeline.rag.encoder import load_encoder
 
         encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
-        reranker = open_reranker(self.release.reranker, self._home, self._sections)
+        reranker = open_reranker(self.release.reranker, self._store.home, self._sections)
         index = self._verified(INDEX).path
         return Retriever.open(index, encoder, self._sections.retrieval, reranker, verified=True)
 
@@ -205,7 +205,7 @@ class Engine:
 
     def _verified(self, name: str) -> Artifact:
         artifact = self._leases[name].artifact
-        artifact.verify()
+        self._store.verify(artifact)  # damage is marked, so that the next refresh or the automation heals it
         return artifact
 
     def _passages(self, hits: Sequence[Hit]) -> list[str]:

@@ -128,11 +128,14 @@ def serving_damage(store: Store) -> HcfError | None:
 
 
 def moved_pins(store: Store, artifact: Artifact) -> list[str]:
-    """What a release pins that is gone, or was built again with other bytes (after damage); nothing is read for it."""
+    """What a release pins that is gone, known to be damaged, or built again with other bytes; no file of it is read."""
     moved: list[str] = []
     for pinned in pinned_by(artifact):
         try:
             unpin(store, pinned, verify=False)
-        except (ArtifactError, NotReady):
+            damage = store.known_damage(pinned.asset, pinned.version)
+        except (ArtifactError, NotReady) as error:
+            damage = error
+        if damage:
             moved.append(pinned.asset)
     return moved

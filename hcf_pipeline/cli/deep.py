@@ -21,7 +21,7 @@ def deep_findings(settings: Settings, call: Invocation) -> Iterator[Finding]:
             n_versions += 1
             try:
                 artifact = store.open(asset, version)
-                artifact.verify()
+                store.verify(artifact)
                 if POINTER in artifact.files:
                     model_folder(artifact, deep=True)
                 n_bytes += artifact.size

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
+from hcf_pipeline.asset_names import HELD_OUT_SPLIT, PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
 from hcf_pipeline.defs.corpus.look import look_at_corpus
 from hcf_pipeline.defs.dagster_private import is_cron
 from hcf_pipeline.defs.liveness import BY, UNDER_WAY, reap_dead_runs
@@ -44,7 +44,7 @@ def jobs() -> list[AssetJob]:
             "update_the_index",
             selection=dg.AssetSelection.assets(RAW_TRANSCRIPTS, TURN_TABLE)
             | dg.AssetSelection.groups("retrieval")
-            | dg.AssetSelection.assets(PARSED_PAIRS),
+            | dg.AssetSelection.assets(PARSED_PAIRS, HELD_OUT_SPLIT),
             description="Looks at the corpus and brings the index up to date, without training.\n\n只更新检索索引。",
         ),
     ]

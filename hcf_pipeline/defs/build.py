@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from hcf_pipeline.defs.assets.corpus import parsed_pairs, turn_table
+from hcf_pipeline.defs.assets.corpus import held_out_split, parsed_pairs, turn_table
 from hcf_pipeline.defs.assets.release import release, sample_answers
 from hcf_pipeline.defs.assets.retrieval import chunk_embeddings, chunk_table, encoder_model, faiss_index
 from hcf_pipeline.defs.assets.scorecard import retrieval_scorecard
@@ -22,6 +22,7 @@ from hcf_pipeline.settings import Settings
 ASSETS = (
     turn_table,
     parsed_pairs,
+    held_out_split,
     sft_dataset,
     base_model,
     lora_adapter,

@@ -12,19 +12,19 @@ from typing import Literal
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, PARSED_PAIRS
+from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, HELD_OUT_SPLIT, PARSED_PAIRS
 from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_on
+from hcf_pipeline.corpus.held_out import HELD_OUT, HeldOut, transcript_dates
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.publishing import Step
 from hcf_pipeline.libraries import libraries_of
 from hcf_pipeline.models import BUILT_HERE, FOLDER, listing_of
 from hcf_pipeline.settings import EMBEDDED, BaseSettings, EncoderSettings, Settings
-from hcf_pipeline.sft.samples import transcript_dates
-from hcf_pipeline.sft.split import held_out_transcripts
 from hcf_pipeline.store import Artifact, Built, Metadata, Recipe
 
 Kind = Literal["language model", "encoder"]
-Fit = Callable[[Path, Collection[str], Path], Metadata]  # pairs, transcripts left out, folder to write
+# pairs, transcripts left out, folder to write -> metadata, transcripts seen
+Fit = Callable[[Path, Collection[str], Path], tuple[Metadata, Collection[str]]]
 
 
 def model_recipe(settings: Settings, section: Literal["base", "encoder"], *fitted_by: str) -> Recipe:
@@ -33,7 +33,7 @@ def model_recipe(settings: Settings, section: Literal["base", "encoder"], *fitte
     if wanted.model == EMBEDDED:
         reads = [f"{section}.{name}" for name in ("model", "seed", *fitted_by)]
         fitted = BASE_MODEL if section == "base" else ENCODER_MODEL
-        return Recipe(2, settings.reads(*reads, "sft.held_out_share") | libraries_of(fitted))
+        return Recipe(3, settings.reads(*reads) | libraries_of(fitted))
     return Recipe(2, settings.reads(f"{section}.model", f"{section}.revision") | listing_of(settings, wanted.model))
 
 
@@ -52,10 +52,12 @@ def make_model(
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         pairs = inputs[PARSED_PAIRS].path / PAIRS
-        held_out = held_out_transcripts(transcript_dates(pairs), settings.sections.sft.held_out_share)
+        held_out = HeldOut.load(inputs[HELD_OUT_SPLIT].file(HELD_OUT)).dates
         BUILT_HERE.save(folder)
-        record_fitted_on(pairs, folder)
-        return Built({"broadcasts_left_out": len(held_out), **fit(pairs, held_out, folder / FOLDER)})
+        metadata, seen = fit(pairs, held_out.keys(), folder / FOLDER)
+        record_fitted_on(pairs, folder, seen)
+        left_out = held_out.keys() & transcript_dates(pairs).keys()
+        return Built({"broadcasts_left_out": len(left_out), "broadcasts_seen": len(seen), **metadata})
 
     return step.publish(build, reuse=not step.refit)
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import BASE_MODEL, PARSED_PAIRS, SFT_DATASET
+from hcf_pipeline.asset_names import BASE_MODEL, HELD_OUT_SPLIT, PARSED_PAIRS, SFT_DATASET
 from hcf_pipeline.corpus.fitted import Moved, pairs_between
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.asset_keys import key_of
@@ -21,6 +21,7 @@ from hcf_pipeline.settings import RefreshSettings
 from hcf_pipeline.store import Store
 
 GATED = (SFT_DATASET, BASE_MODEL)  # what training begins with
+FOLLOWS = frozenset({PARSED_PAIRS, HELD_OUT_SPLIT})  # what moves with new pairs
 
 
 def waits(
@@ -30,7 +31,10 @@ def waits(
     only_pairs = [
         name
         for name in GATED
-        if states[name].state == "stale" and states[name].same_code and states[name].moved_inputs == {PARSED_PAIRS}
+        if states[name].state == "stale"
+        and states[name].same_code
+        and PARSED_PAIRS in states[name].moved_inputs
+        and states[name].moved_inputs <= FOLLOWS
     ]
     if not only_pairs or is_due(instance, store, refresh):
         return frozenset()

@@ -11,6 +11,7 @@ from hcf_pipeline.asset_names import (
     CHUNK_TABLE,
     ENCODER_MODEL,
     FAISS_INDEX,
+    HELD_OUT_SPLIT,
     LORA_ADAPTER,
     PARSED_PAIRS,
     RAW_TRANSCRIPTS,
@@ -29,11 +30,12 @@ from hcf_pipeline.models import listing_of
 from hcf_pipeline.rag.chunks import REVISION as CHUNKS_REVISION
 from hcf_pipeline.rag.encoder import PREPARATION
 from hcf_pipeline.rag.sidecar import FORMAT as INDEX_FORMAT
-from hcf_pipeline.settings import Settings
+from hcf_pipeline.settings import Settings, SftSettings
 from hcf_pipeline.store import Recipe
 
 LABELS = ("host_labels", "guest_labels", "other_labels", "not_labels")
 TURNS_BY = (*LABELS, "date_pattern", "interrupted_pattern", "noise", "lost_pattern", "max_file_mb")
+SAMPLED_BY = tuple(name for name in SftSettings.model_fields if name != "held_out_share")  # which is the split's
 RANKED_BY = (
     "k1",
     "b",
@@ -58,7 +60,8 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         RAW_TRANSCRIPTS: Recipe(1, reads("corpus.include", "corpus.exclude")),
         TURN_TABLE: Recipe(3, reads(*(f"corpus.{name}" for name in TURNS_BY))),
         PARSED_PAIRS: Recipe(3),
-        SFT_DATASET: Recipe(2, reads("sft", "chat.persona_prompt")),
+        HELD_OUT_SPLIT: Recipe(1, reads("sft.held_out_share")),
+        SFT_DATASET: Recipe(3, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
         LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),
@@ -66,8 +69,8 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         CHUNK_EMBEDDINGS: Recipe(PREPARATION, libraries_of(CHUNK_EMBEDDINGS)),
         FAISS_INDEX: Recipe(INDEX_FORMAT, libraries_of(FAISS_INDEX)),
         RETRIEVAL_SCORECARD: Recipe(
-            2,
-            reads(*(f"retrieval.{name}" for name in RANKED_BY), "sft.held_out_share", "encoder.query_prompt")
+            3,
+            reads(*(f"retrieval.{name}" for name in RANKED_BY), "encoder.query_prompt")
             | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
             | listing_of(settings, settings.sections.retrieval.reranker)
             | libraries_of(RETRIEVAL_SCORECARD),
@@ -81,7 +84,7 @@ def _adapter(settings: Settings) -> Recipe:
     """What "auto" comes to on this machine counts, and not that it was left open."""
     quantize = resolve_quantize(settings.sections.base.quantize, settings.sections.chat.device)
     return Recipe(
-        1,
+        2,
         settings.reads("lora")
         | {"base.quantize": quantize}
         | libraries_of(LORA_ADAPTER, *(QUANTIZES if quantize == "4bit" else ())),

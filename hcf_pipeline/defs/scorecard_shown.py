@@ -12,6 +12,9 @@ from hcf_pipeline.store import Markdown, Metadata
 if TYPE_CHECKING:
     from hcf_pipeline.rag.card import QuestionSet, Scorecard
 
+NOTHING_ASKED = (
+    "no question to measure by: nothing is held out that the encoder has not seen, and [retrieval] questions has none"
+)
 SHOWN = 8  # misses in the UI; the others are in the file
 
 
@@ -19,6 +22,8 @@ def scorecard_shown(card: Scorecard, folder: Path) -> Metadata:
     plot = base64.b64encode((folder / "recall.png").read_bytes()).decode("ascii")
     figures: dict[str, float] = {}
     for of_set in card.sets:
+        if of_set.n_left_out:
+            figures[f"{of_set.name} left out"] = of_set.n_left_out
         if of_set.stages:
             best = of_set.stages[-1]
             figures |= {f"{of_set.name} recall@{k}": value for k, value in best.recall.items()}
@@ -30,7 +35,7 @@ def scorecard_shown(card: Scorecard, folder: Path) -> Metadata:
         **figures,
         "recall": Markdown(f"![recall](data:image/png;base64,{plot})"),
         "stages": table(headings, rows),
-        "fusion": " ".join(filter(None, map(_verdict, card.sets))),
+        "fusion": " ".join(filter(None, map(_verdict, card.sets))) if rows else NOTHING_ASKED,
         "misses": table(
             ("question", "right", "rank", "came first", "its words"),
             ((m.question, m.right, m.rank or "> 10", m.came_first, m.its_words) for m in misses),

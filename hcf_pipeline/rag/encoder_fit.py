@@ -5,13 +5,15 @@ with a token's frequency (a/(a + p): Arora et al. 2017), and learns by in-batch 
 the host's answer to a guest's question. (A sentence and the rest of its passage as the pair, for all or for half of
 a batch, found fewer of the right broadcasts.)
 
-Fixed steps, one thread, seeded: the same pairs and settings give the same bytes.
+Fixed steps, one thread, seeded: the same pairs and settings give the same bytes on one kind of processor.
+
+Where there is no pair, it knows no token and gives every text the zero vector, so that the words alone rank: search and
+quotations don't wait for something to learn from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.corpus.tables import read_pairs
-from hcf_pipeline.errors import DataError
 from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import EncoderSettings
+from hcf_pipeline.threads import threads
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +41,7 @@ VOCABULARY_CHARS = 8_000_000  # of the corpus, evenly spread, that the vocabular
 FREQUENCY_SOFTENER = 1e-3
 MIN_QUESTION_CHARS = 6
 MIN_ANSWER_CHARS = 12
+MAX_WORD = 24  # letters and digits; longer words are cut there
 UNKNOWN = "[UNK]"
 
 Ids = npt.NDArray[np.int32]
@@ -61,16 +64,14 @@ def fit_encoder(
 ) -> FitReport:
     """Writes a SentenceTransformer (static embedding, unit length) into `out`, fitted on a pair table.
 
-    The transcripts in `held_out` are left out. Raises DataError when no pair is left.
+    The transcripts in `held_out` are left out.
     """
     questions, answers = _texts(pairs, held_out)
-    if not questions:
-        raise DataError(
-            zh=f"{pairs} 里没有一对问答可以用来训练检索模型；请检查文稿，或调小 [sft] held_out_share。",
-            en=f"{pairs} holds no pair to fit the encoder on; check the transcripts, or lower [sft] held_out_share.",
-        )
     tokenizer = _fit_tokenizer(questions, answers, settings.vocab_size)
-    with _one_thread():
+    if not questions:
+        _save(tokenizer, np.zeros((tokenizer.get_vocab_size(), settings.dim), dtype=np.float32), out)
+        return FitReport(0, tokenizer.get_vocab_size(), 0.0, 0.0)
+    with threads(1):  # sums in one order, whatever the machine
         bags = _Bags.of(tokenizer, questions, answers)
         weights, losses = _contrast(bags, tokenizer.get_vocab_size(), settings, progress)
     _save(tokenizer, weights, out)
@@ -101,7 +102,8 @@ def _fit_tokenizer(questions: Sequence[str], answers: Sequence[str], vocab_size:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r"[^\p{L}\p{N}]+"), "removed"),
-            pre_tokenizers.Split(Regex(r"\p{Han}{1,12}"), "isolated"),  # bounds the work on text without punctuation
+            # fitting takes the square of a word's length: both bounds are for text without spaces or punctuation
+            pre_tokenizers.Split(Regex(rf"\p{{Han}}{{1,12}}|\P{{Han}}{{1,{MAX_WORD}}}"), "isolated"),
         ]
     )
     trainer = trainers.BpeTrainer(
@@ -195,16 +197,3 @@ def _save(tokenizer: Tokenizer, weights: npt.NDArray[np.float32], out: Path) -> 
         modules=[StaticEmbedding(tokenizer, embedding_weights=weights), Normalize()], device="cpu"
     )
     model.save(str(out), create_model_card=False)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order whatever the machine, so that the result can be repeated."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hcf_pipeline.chat.prompt import END_OF_TEXT, build_messages
+from hcf_pipeline.corpus.held_out import transcript_dates
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.errors import ArtifactError, DataError
 from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import BaseSettings, SftSettings
-from hcf_pipeline.sft.pretrain import Ids, bigrams, new_model, pretrain, start_from, steps_for
-from hcf_pipeline.sft.samples import transcript_dates
+from hcf_pipeline.sft.left_out import nothing_to_learn
+from hcf_pipeline.sft.pretrain import Ids, bigrams, model_config, new_model, pretrain, start_from, steps_for
 from hcf_pipeline.sft.tokenizer import fit_tokenizer, load_tokenizer
 from hcf_pipeline.sft.windows import windows
+from hcf_pipeline.threads import threads, wanted_threads
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +45,7 @@ class BaseReport:
 
     n_tokens: int  # of the vocabulary
     n_parameters: int
-    n_transcripts: int  # seen; the others were left out for time
+    transcripts: tuple[str, ...]  # seen; the others were held out, or left out for time
     n_chars: int
     n_training_tokens: int
     steps: int
@@ -57,19 +59,42 @@ def fit_base(
     system: str,
     out: Path,
     progress: Callable[[int, int, float], None] = lambda done, total, loss: None,
+    *,
+    n_threads: int = 0,
 ) -> BaseReport:
     """Writes a small Qwen2 with its tokenizer into the folder `out`, both fitted to the pair table.
 
     It sees up to MAX_CHARS characters of whole broadcasts, none of `held_out`, laid out as ChatML conversations with
-    the system prompt. `progress` gets pretraining steps done, all of them, and the loss. The same input, seed and
-    number of threads give the same bytes. Raises DataError for a corpus too small to fit anything to.
+    the system prompt. `progress` gets pretraining steps done, all of them, and the loss; `n_threads` is as [run]
+    threads. The same input, seed and number of threads give the same bytes on one kind of processor. Raises DataError
+    where there is nothing to fit anything to, or too little.
     """
     quiet_libraries()
+    with threads(wanted_threads(n_threads)):
+        return _fit(pairs, base, held_out, system, out, progress)
+
+
+def _fit(
+    pairs: Path,
+    base: BaseSettings,
+    held_out: Collection[str],
+    system: str,
+    out: Path,
+    progress: Callable[[int, int, float], None],
+) -> BaseReport:
     import torch
 
-    conversations, n_transcripts = _conversations(pairs, held_out, base.seed)
+    conversations, transcripts = _conversations(pairs, held_out, base.seed)
+    if not conversations:
+        raise nothing_to_learn(pairs, SftSettings())
     texts = [text for conversation in conversations for text in conversation]
-    tokenizer = fit_tokenizer(texts, base.vocab_size)
+    fitted = fit_tokenizer(texts, base.vocab_size)
+    config = model_config(len(fitted), base, eos=fitted.eos_token_id, pad=fitted.pad_token_id)
+    config.save_pretrained(out)
+    fitted.save_pretrained(out)
+    tokenizer = load_tokenizer(
+        out
+    )  # as all others do: transformers splits words in Qwen's way, not as they were fitted
     ids = _stream(tokenizer, conversations, system)
     if len(ids) < MIN_TOKENS:
         raise DataError(
@@ -78,16 +103,15 @@ def fit_base(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(base.seed)
-        model = new_model(len(tokenizer), base, eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id)
+        model = new_model(config)
         start_from(model, bigrams(ids, len(tokenizer), base.hidden_size - 1))
         loss = pretrain(model, ids, base, progress)
     model.config.name_or_path = ""
     model.save_pretrained(out, safe_serialization=True)
-    tokenizer.save_pretrained(out)
     return BaseReport(
         n_tokens=len(tokenizer),
         n_parameters=sum(p.numel() for p in model.parameters()),
-        n_transcripts=n_transcripts,
+        transcripts=transcripts,
         n_chars=sum(map(len, texts)),
         n_training_tokens=len(ids),
         steps=steps_for(len(ids), base),
@@ -95,8 +119,8 @@ def fit_base(
     )
 
 
-def _conversations(pairs: Path, held_out: Collection[str], seed: int) -> tuple[list[list[str]], int]:
-    """Conversations (guest, host, guest, host …) of up to MAX_CHARS characters, and of how many transcripts.
+def _conversations(pairs: Path, held_out: Collection[str], seed: int) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Conversations (guest, host, guest, host …) of up to MAX_CHARS characters, and the transcripts they come from.
 
     Which transcripts are taken goes by a hash of their names: spread over the whole time, and mostly the same ones
     after others were added.
@@ -119,7 +143,7 @@ def _conversations(pairs: Path, held_out: Collection[str], seed: int) -> tuple[l
             worst = max(taken, key=rank.__getitem__)
             del taken[worst], sizes[worst]
     kept = sorted(taken, key=rank.__getitem__)
-    return [conversation for path in kept for conversation in taken[path]], len(kept)
+    return [conversation for path in kept for conversation in taken[path]], tuple(kept)
 
 
 def _stream(tokenizer: PreTrainedTokenizerBase, conversations: Iterable[list[str]], system: str) -> Ids:
@@ -146,12 +170,17 @@ def pick_device(device: Device) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def is_quantized(quantize: Quantize, device: str) -> bool:
+    """Whether a base is loaded in 4 bits: when asked for (on a CPU too), or with "auto" where CUDA is there."""
+    return quantize == "4bit" or (quantize == "auto" and device == "cuda")
+
+
 def load_base(path: Path, device: Device = "auto", quantize: Quantize = "auto") -> PreTrainedModel:
     """The causal language model in a local folder, ready on its device, in eval mode.
 
-    4-bit NF4 with double quantization when asked for ("4bit", on a CPU too), or with "auto" where CUDA is there;
-    otherwise bfloat16 on CUDA that supports it, float16 on older CUDA and on MPS, float32 on a CPU. Reads
-    safetensors only and runs no code from the folder. Raises ArtifactError when the folder holds no such model.
+    4-bit NF4 with double quantization where `is_quantized` says so; otherwise bfloat16 on CUDA that supports it,
+    float16 on older CUDA and on MPS, float32 on a CPU. Reads safetensors only and runs no code from the folder.
+    Raises ArtifactError when the folder holds no such model.
     """
     quiet_libraries()
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -159,7 +188,7 @@ def load_base(path: Path, device: Device = "auto", quantize: Quantize = "auto") 
     target = pick_device(device)
     dtype = half_precision(target)
     config = None
-    if quantize == "4bit" or (quantize == "auto" and target == "cuda"):
+    if is_quantized(quantize, target):
         config = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -183,6 +212,17 @@ def load_base(path: Path, device: Device = "auto", quantize: Quantize = "auto") 
             "hcf refresh.",
         ) from error
     return model.eval()
+
+
+def load_adapted(base: Path, adapter: Path, device: Device = "auto", quantize: Quantize = "auto") -> PreTrainedModel:
+    """The base with its adapter as both serve, in eval mode: merged where the weights aren't quantized.
+
+    An unmerged adapter costs a quarter of the speed; and where weights are rounded, what is merged is another model.
+    """
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(load_base(base, device, quantize), str(adapter), is_trainable=False)
+    return model.eval() if is_quantized(quantize, pick_device(device)) else model.merge_and_unload().eval()
 
 
 def half_precision(device: str) -> torch.dtype:

@@ -20,7 +20,7 @@ from hcf_pipeline.settings import BaseSettings
 if TYPE_CHECKING:
     import torch
     from scipy.sparse import csr_array
-    from transformers import Qwen2ForCausalLM
+    from transformers import Qwen2Config, Qwen2ForCausalLM
 
 Ids = npt.NDArray[np.int32]
 Matrix = npt.NDArray[np.float64]
@@ -39,17 +39,17 @@ EMBEDDING_SCALE = 0.1
 MAX_POSITIONS = 32_768
 
 
-def new_model(n_tokens: int, base: BaseSettings, eos: int, pad: int) -> Qwen2ForCausalLM:
-    """A randomly initialised Qwen2 with heads of about HEAD_SIZE. Its seed is torch's.
+def model_config(n_tokens: int, base: BaseSettings, eos: int, pad: int) -> Qwen2Config:
+    """That of a small Qwen2 with heads of about HEAD_SIZE.
 
     Input and output embeddings are apart: what follows a token is another thing than what comes before it, and
     `start_from` needs both.
     """
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2Config
 
     # rotary positions want an even number of values a head
     heads = max(n for n in range(1, max(1, base.hidden_size // HEAD_SIZE) + 1) if base.hidden_size % (2 * n) == 0)
-    config = Qwen2Config(
+    return Qwen2Config(
         vocab_size=n_tokens,
         hidden_size=base.hidden_size,
         intermediate_size=max(64, base.hidden_size * 8 // 3 // 64 * 64),  # 4-bit blocks hold 64 weights
@@ -63,6 +63,12 @@ def new_model(n_tokens: int, base: BaseSettings, eos: int, pad: int) -> Qwen2For
         eos_token_id=eos,
         pad_token_id=pad,
     )
+
+
+def new_model(config: Qwen2Config) -> Qwen2ForCausalLM:
+    """Randomly initialised; its seed is torch's."""
+    from transformers import Qwen2ForCausalLM
+
     return Qwen2ForCausalLM(config)
 
 

@@ -1,6 +1,7 @@
-"""The pair table as training samples: a `datasets` folder in conversational form, split by date.
+"""The pair table as training samples: a `datasets` folder in conversational form, by the split of the corpus.
 
     train, held_out: messages [{role, content}], transcript, date, first_turn, last_turn, n_chars
+    fitted_on.npz    the pairs that the training side was made of
 
 One pass over the pairs, one broadcast at a time; rows go to Arrow files beside the result, so memory stays at one
 batch of rows however long the corpus is. 170,000 pairs take some 10 s.
@@ -13,24 +14,27 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from hcf_pipeline.chat.prompt import Message, build_messages
-from hcf_pipeline.corpus.parts import Table
+from hcf_pipeline.corpus.fitted import record_fitted_on
+from hcf_pipeline.corpus.held_out import transcript_dates
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL
+from hcf_pipeline.files import hash_of
 from hcf_pipeline.settings import SftSettings
 from hcf_pipeline.sft.left_out import SHORT, USED, nothing_to_learn
-from hcf_pipeline.sft.split import held_out_transcripts, sampled_transcripts
+from hcf_pipeline.sft.split import sampled_transcripts
 from hcf_pipeline.sft.windows import CUT, windows
 
 TRAIN = "train"
 HELD_OUT = "held_out"
 REPORT = "report.json"
+FORMAT = 2  # of the folder: raise it when something comes to lie in it for the same rows
 BATCH_ROWS = 2_000
 
 _MESSAGE = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
@@ -70,25 +74,21 @@ class SampleReport:
         return SampleReport(**json.loads((samples / REPORT).read_text(encoding="utf-8")))
 
 
-def transcript_dates(pairs: Path) -> dict[str, datetime.date | None]:
-    """The date of each transcript that has pairs, in the table's order."""
-    return {entry.path: entry.date for entry in Table(pairs).entries if entry.n_rows}
-
-
 def write_samples(
     pairs: Path,
     sft: SftSettings,
+    held_out: Collection[str],
     system: str,
     out: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[str, SampleReport]:
     """Writes the splits `train` and `held_out` and REPORT into the folder `out`; returns the rows' hash, and the report.
 
-    `system` is the ready system prompt. `sample_ratio` thins out the training side alone, so that what is held out
-    stays comparable. `progress` gets transcripts done and all. Raises DataError when no pair can be trained on.
+    `held_out` are the transcripts that belong to the second, `system` is the ready system prompt. `sample_ratio` thins
+    out the training side alone, so that what is held out stays comparable. `progress` gets transcripts done and all. Raises DataError when no pair can be trained on.
     """
     dates = transcript_dates(pairs)
-    held_out = held_out_transcripts(dates, sft.held_out_share)
+    held_out = dates.keys() & frozenset(held_out)
     train = sampled_transcripts(dates.keys() - held_out, sft.sample_ratio, sft.seed)
     tally: Counter[str] = Counter()
     n_chars = 0
@@ -108,8 +108,9 @@ def write_samples(
                 progress(n_done, len(dates))
         if not train_rows.n_rows:
             raise nothing_to_learn(pairs, sft)
-        version = hashlib.sha256(f"{train_rows.digest()}{held_out_rows.digest()}".encode()).hexdigest()[:20]
+        version = hash_of([FORMAT, train_rows.digest(), held_out_rows.digest()])
         _save(scratch, out)
+        record_fitted_on(pairs, out, train)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     report = SampleReport(

@@ -1,35 +1,9 @@
-"""Which broadcasts are trained on and which are kept to judge the result by.
-
-The split is by date: the newest days are held out, because a model is asked about what comes next, and because a
-broadcast's neighbours in time repeat its topics.
-"""
+"""Which of the broadcasts that may be trained on are: all, or a sample of whole ones."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import date
-
-
-def held_out_transcripts(dates: Mapping[str, date | None], share: float) -> frozenset[str]:
-    """The newest dated transcripts, by whole days, at most `share` of all dated ones.
-
-    At least the newest day when `share` > 0 and there are two days or more, so that both sides have something.
-    Undated transcripts are never held out.
-    """
-    per_day = Counter(day for day in dates.values() if day is not None)
-    if share <= 0 or len(per_day) < 2:
-        return frozenset()
-    room = math.floor(share * per_day.total())
-    chosen: set[date] = set()
-    for day in sorted(per_day, reverse=True)[:-1]:
-        if chosen and per_day[day] > room:
-            break
-        chosen.add(day)
-        room -= per_day[day]
-    return frozenset(path for path, day in dates.items() if day in chosen)
+from collections.abc import Iterable
 
 
 def sampled_transcripts(paths: Iterable[str], ratio: float, seed: int) -> frozenset[str]:

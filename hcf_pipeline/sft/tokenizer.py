@@ -1,7 +1,8 @@
 """The embedded base's tokenizer, and how any base's tokenizer is loaded.
 
 Byte-level BPE with the three ChatML tokens. Chinese has no spaces, so a "word" for BPE would be a whole sentence and
-fitting would take minutes: the pre-tokenizer ends a word at each punctuation mark and after MAX_RUN characters.
+fitting would take minutes, as it takes the square of a word's length: the pre-tokenizer ends a word at each punctuation
+mark, after MAX_RUN characters, and after MAX_WORD Latin letters.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MAX_RUN = 4  # characters of a word; 8 makes 2% fewer tokens and takes twice as long to fit
+MAX_WORD = 24
+MAX_SPACES = 8
 MIN_FREQUENCY = 2
 
 # Latin words and numbers, then everything else that is no punctuation, then punctuation, each with the spaces before it.
-_WORDS = rf"\s*[A-Za-z]+|\s*\d{{1,3}}|\s*[^\s\p{{P}}\p{{S}}A-Za-z\d]{{1,{MAX_RUN}}}|\s*[\p{{P}}\p{{S}}]{{1,2}}|\s+"
+_RUNS = (f"[A-Za-z]{{1,{MAX_WORD}}}", r"\d{1,3}", rf"[^\s\p{{P}}\p{{S}}A-Za-z\d]{{1,{MAX_RUN}}}", r"[\p{P}\p{S}]{1,2}")
+_WORDS = "|".join([*(rf"\s{{0,{MAX_SPACES}}}{run}" for run in _RUNS), rf"\s{{1,{MAX_SPACES}}}"])
 
 
 def fit_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:

@@ -1,16 +1,20 @@
 """A LoRA adapter from a base and samples: TRL's SFTTrainer and PEFT, loss on the host's words alone.
 
 What the trainer leaves open is settled here: samples that are too long are left out and counted (it would cut off
-their end-of-turn), the order of batches is a function of seed and epoch, checkpoints carry hashes, and neither
-network nor absolute paths come into it. Runs in a process of its own; the same seed gives the same bytes on a CPU.
+their end-of-turn), the order of batches is a function of seed and epoch, checkpoints carry hashes and what they depend
+on, one GPU is used, and neither network nor absolute paths come into it. Runs in a process of its own; on one kind of
+CPU the same input, seed and number of threads give the same bytes.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +22,23 @@ from hcf_pipeline.errors import DataError
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.settings import LoraSettings
 from hcf_pipeline.sft import checkpoints
-from hcf_pipeline.sft.base_model import Device, Quantize, load_base, load_tokenizer, pick_device
+from hcf_pipeline.sft.base_model import (
+    Device,
+    Quantize,
+    half_precision,
+    is_quantized,
+    load_adapted,
+    load_base,
+    load_tokenizer,
+    pick_device,
+)
 from hcf_pipeline.sft.held_out import held_out_loss
 from hcf_pipeline.sft.samples import HELD_OUT, TRAIN, SampleReport
 from hcf_pipeline.sft.training_log import TrainProgress, write_log
+from hcf_pipeline.threads import processor, threads, wanted_threads
 
 if TYPE_CHECKING:
+    import torch
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PreTrainedTokenizerBase
@@ -31,6 +46,9 @@ if TYPE_CHECKING:
 
 ADAPTER_CONFIG = "adapter_config.json"
 MAX_LOGGED_STEPS = 200
+REVISION = 1  # of how an adapter is trained: raise it when the same run would give other weights
+LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes", "tokenizers")
+NO_WEIGHT = {"checkpoint_steps", "held_out_samples"}  # settings of [lora] that change none
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,9 @@ class TrainReport:
     n_too_long: int  # of the training samples looked at
     train_loss: float  # nats per token of the host's, mean over the last tenth of the steps
     held_out_loss_base: float | None  # the same samples without the adapter; None where nothing is held out
-    held_out_loss: float | None
-    n_held_out_samples: int
+    held_out_loss: float | None  # of the model as it is served: merged, where the base isn't quantized
+    n_held_out_samples: int  # that it was judged by
+    n_left_out: int  # held-out samples of transcripts that base or adapter had seen: nothing is judged by them
     tokens_per_s: float  # host tokens
     resumed_from: int | None  # step
 
@@ -58,55 +77,146 @@ def train_adapter(
     work: Path,
     out: Path,
     report: Callable[[TrainProgress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
     *,
     base_name: str = "embedded",
+    left_out: Collection[str] = (),
+    n_threads: int = 0,
 ) -> TrainReport:
     """Writes a standard PEFT folder with training_log.jsonl and loss.png into `out`.
 
     Checkpoints go to `work`; called again with the same input, it continues from the newest one there that is whole.
-    `base_name` is what adapter_config.json calls the base, in place of the path. Raises DataError when no sample
-    fits max_length, ArtifactError for a base that cannot be loaded.
+    `base_name` is what adapter_config.json calls the base, in place of the path; `left_out` are held-out transcripts
+    that nothing is judged by; `n_threads` is as [run] threads; `say` gets lines for the log. Raises DataError when no
+    sample fits max_length, ArtifactError for a base that cannot be loaded.
     """
     _stay_offline()
     from datasets import load_from_disk
 
     from hcf_pipeline.sft.trainer import make_trainer
 
-    run = _run_id(base, samples, lora, quantize)
-    tokenizer = load_tokenizer(base)
-    splits = load_from_disk(samples, keep_in_memory=True)  # else the trainer caches into the samples' folder
-    all_samples = splits[TRAIN]
-    wanted = _wanted(all_samples, lora)
-    train, n_too_long = _fitting(wanted, tokenizer, lora.max_length)
-    if not len(train):
-        raise _all_too_long(lora, len(wanted))
-    held_out, _ = _fitting(_spread(splits[HELD_OUT], lora.held_out_samples), tokenizer, lora.max_length)
-    model = load_base(base, device, quantize)
-    resumed = checkpoints.newest(work, run)
-    trainer = make_trainer(
-        model, tokenizer, train, _config(lora, work, len(train), pick_device(device)), _lora_config(lora), run, report
-    )
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    after = held_out_loss(trainer.model, tokenizer, held_out)
-    with trainer.model.disable_adapter():
-        before = held_out_loss(trainer.model, tokenizer, held_out)
-    _save_adapter(trainer.model, out, base_name)
-    losses = write_log(trainer.state.log_history, out, before, after)
-    steps = trainer.state.global_step
-    n_seen = min(steps * lora.batch_size * lora.gradient_accumulation, round(len(train) * (trainer.state.epoch or 0)))
+    number, target = wanted_threads(n_threads), pick_device(device)
+    with threads(number):
+        tokenizer = load_tokenizer(base)
+        splits = load_from_disk(samples, keep_in_memory=True)  # else the trainer caches into the samples' folder
+        train, n_too_long = _to_learn(splits[TRAIN], tokenizer, lora)
+        n_fitting = len(splits[TRAIN]) - n_too_long
+        unseen = _without(splits[HELD_OUT], left_out)
+        judged = _fitting(_spread(unseen, lora.held_out_samples), tokenizer, lora.max_length)
+        config = _config(lora, work, steps_for(n_fitting, lora), target)
+        if one_gpu(config):
+            say("Several GPUs are visible; training uses the first of them (CUDA_VISIBLE_DEVICES chooses another).")
+        run = what_counts(base, samples, lora, quantize, device, number)
+        resumed = checkpoints.newest(work, run, say)
+        model = load_base(base, device, quantize)
+        if not is_quantized(quantize, target):
+            model = model.to(trains_in(target))
+        trainer = make_trainer(model, tokenizer, train, config, _lora_config(lora), run, report)
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        _save_adapter(trainer.model, out, base_name)
+        state, tokens_per_s = trainer.state, trainer.tokens_per_s
+        del model, trainer
+        before, after = _losses(base, out, device, quantize, tokenizer, judged)
+    losses = write_log(state.log_history, out, before, after)
+    n_seen = min(state.global_step * lora.batch_size * lora.gradient_accumulation, round(len(train) * state.epoch))
     tail = losses[-max(1, len(losses) // 10) :]
     return TrainReport(
-        steps=steps,
+        steps=state.global_step,
         n_samples_seen=n_seen,
-        share_seen=n_seen / max(1, len(all_samples) - n_too_long),
+        share_seen=n_seen / max(1, n_fitting),
         n_too_long=n_too_long,
         train_loss=sum(tail) / len(tail),
         held_out_loss_base=before,
         held_out_loss=after,
-        n_held_out_samples=len(held_out),
-        tokens_per_s=trainer.tokens_per_s,
-        resumed_from=int(resumed.name.removeprefix(checkpoints.PREFIX)) if resumed else None,
+        n_held_out_samples=len(judged),
+        n_left_out=len(splits[HELD_OUT]) - len(unseen),
+        tokens_per_s=tokens_per_s,
+        resumed_from=checkpoints.step_of(resumed) if resumed else None,
     )
+
+
+def what_counts(
+    base: Path, samples: Path, lora: LoraSettings, quantize: Quantize, device: Device, n_threads: int
+) -> checkpoints.Run:
+    """All that the weights depend on, by name: a checkpoint may be continued where it is the same."""
+    files = {p.name: file_sha256(p) for p in sorted(base.iterdir()) if p.suffix in (".json", ".safetensors", ".txt")}
+    target = pick_device(device)
+    settings = {f"[lora] {k}": json.dumps(v) for k, v in lora.model_dump(mode="json", exclude=NO_WEIGHT).items()}
+    return settings | {
+        "revision": str(REVISION),
+        "base": hash_of(files),
+        "samples": SampleReport.load(samples).version,
+        "quantization": "4bit" if is_quantized(quantize, target) else "none",
+        "device": _device_name(target),
+        "threads": str(n_threads),
+        **{name: _version(name) for name in LIBRARIES},
+    }
+
+
+def _device_name(device: str) -> str:
+    """The kind of device: results of another one are others."""
+    import torch
+
+    return f"cuda {torch.cuda.get_device_name()}" if device == "cuda" else f"{device} {processor()}"
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # bitsandbytes, on a Mac
+        return "none"
+
+
+def steps_for(n_samples: int, lora: LoraSettings) -> int:
+    """Optimizer steps: as many as `epochs` over the samples take, at most max_steps."""
+    per_epoch = math.ceil(n_samples / (lora.batch_size * lora.gradient_accumulation))
+    steps = math.ceil(per_epoch * lora.epochs)
+    return min(steps, lora.max_steps) if lora.max_steps else steps
+
+
+def trains_in(device: str) -> torch.dtype:
+    """The float in which unquantized weights are trained.
+
+    float16 needs its gradients scaled, which the trainer does on CUDA alone: there would be nan on MPS.
+    """
+    import torch
+
+    return torch.float32 if device == "mps" else half_precision(device)
+
+
+def one_gpu(config: SFTConfig) -> bool:
+    """Makes the trainer use one GPU; whether there are more.
+
+    Left alone it splits each batch among all that it sees, as another batch size with other results.
+    """
+    several = bool(config.n_gpu > 1)
+    if several:
+        config._n_gpu = 1
+    return several
+
+
+def _losses(
+    base: Path, adapter: Path, device: Device, quantize: Quantize, tokenizer: PreTrainedTokenizerBase, samples: Dataset
+) -> tuple[float | None, float | None]:
+    """The held-out loss of the base alone and with its adapter, each loaded as it is served; None without samples.
+
+    One after the other, and after the trainer is gone: each may take most of the memory. (bitsandbytes packs 4-bit
+    weights anew when a CPU first reads them, and they can't be trained any more: so the base isn't judged beforehand.)
+    """
+    if not len(samples):
+        return None, None
+    _free_memory()
+    before = held_out_loss(load_base(base, device, quantize), tokenizer, samples)
+    _free_memory()
+    return before, held_out_loss(load_adapted(base, adapter, device, quantize), tokenizer, samples)
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _stay_offline() -> None:
@@ -118,19 +228,29 @@ def _stay_offline() -> None:
     constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
-def _run_id(base: Path, samples: Path, lora: LoraSettings, quantize: Quantize) -> str:
-    """Names what a checkpoint may be continued with: settings, every file of the base, the samples' version."""
-    files = {p.name: file_sha256(p) for p in sorted(base.iterdir()) if p.suffix in (".json", ".safetensors", ".txt")}
-    return hash_of([lora.model_dump(mode="json"), quantize, files, SampleReport.load(samples).version])
+def _to_learn(samples: Dataset, tokenizer: PreTrainedTokenizerBase, lora: LoraSettings) -> tuple[Dataset, int]:
+    """(samples of at most max_length tokens, how many longer ones were met): all, or as many as max_steps can see.
 
-
-def _wanted(samples: Dataset, lora: LoraSettings) -> Dataset:
-    """As many samples, drawn by the seed, as the capped number of steps can see; all when there is no cap."""
+    Those are drawn by the seed. Raises DataError where none fits.
+    """
     needed = lora.max_steps * lora.batch_size * lora.gradient_accumulation
-    if not needed or needed >= len(samples):
-        return samples
-    # a tenth more, in place of those that will turn out too long
-    return samples.shuffle(seed=lora.seed).select(range(min(len(samples), needed + needed // 10)))
+    if needed and needed < len(samples):
+        samples = samples.shuffle(seed=lora.seed)
+    fits: list[int] = []
+    n_met = 0
+    for n_met, messages in enumerate(samples["messages"], 1):
+        if _n_tokens(messages, tokenizer) <= lora.max_length:
+            fits.append(n_met - 1)
+            if len(fits) == needed:
+                break
+    if not fits:
+        raise _all_too_long(lora, n_met)
+    return samples.select(fits), n_met - len(fits)
+
+
+def _without(samples: Dataset, transcripts: Collection[str]) -> Dataset:
+    kept = [n for n, transcript in enumerate(samples["transcript"]) if transcript not in transcripts]
+    return samples.select(kept)
 
 
 def _spread(samples: Dataset, n: int) -> Dataset:
@@ -138,14 +258,15 @@ def _spread(samples: Dataset, n: int) -> Dataset:
     return samples if len(samples) <= n else samples.select([i * len(samples) // n for i in range(n)])
 
 
-def _fitting(samples: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Dataset, int]:
-    """The samples of at most max_length tokens, and the number of the others."""
-    fits = []
-    for n, messages in enumerate(samples["messages"]):
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
-        if len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= max_length:
-            fits.append(n)
-    return samples.select(fits), len(samples) - len(fits)
+def _fitting(samples: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:
+    """The samples of at most max_length tokens."""
+    lengths = [_n_tokens(messages, tokenizer) for messages in samples["messages"]]
+    return samples.select([n for n, length in enumerate(lengths) if length <= max_length])
+
+
+def _n_tokens(messages: object, tokenizer: PreTrainedTokenizerBase) -> int:
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _lora_config(lora: LoraSettings) -> LoraConfig:
@@ -161,20 +282,17 @@ def _lora_config(lora: LoraSettings) -> LoraConfig:
     )
 
 
-def _config(lora: LoraSettings, work: Path, n_samples: int, device: str) -> SFTConfig:
+def _config(lora: LoraSettings, work: Path, n_steps: int, device: str) -> SFTConfig:
     import torch
     from trl import SFTConfig
 
-    per_epoch = -(-n_samples // (lora.batch_size * lora.gradient_accumulation))
-    n_steps = lora.max_steps or int(per_epoch * lora.epochs + 1)
     bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return SFTConfig(
         output_dir=str(work),
         assistant_only_loss=True,
         max_length=None,  # the samples are known to fit; the trainer would cut, not leave out
         packing=False,
-        num_train_epochs=lora.epochs,
-        max_steps=lora.max_steps or -1,
+        max_steps=n_steps,
         per_device_train_batch_size=lora.batch_size,
         gradient_accumulation_steps=lora.gradient_accumulation,
         learning_rate=lora.learning_rate,

@@ -28,7 +28,7 @@ def make_trainer(
     train: Dataset,
     config: SFTConfig,
     lora: LoraConfig,
-    run: str,
+    run: checkpoints.Run,
     report: Callable[[TrainProgress], None],
 ) -> Any:
     """An SFTTrainer; `tokens_per_s` after training is that of the host's tokens."""

@@ -9,11 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
-from hcf_pipeline.errors import ArtifactError, DataError
+from hcf_pipeline.corpus.tables import read_pairs
+from hcf_pipeline.errors import ArtifactError
+from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import EmptyText, encoder_identity, load_encoder
 from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.settings import EncoderSettings
+from hcf_pipeline.rag.index_writer import write_index
+from hcf_pipeline.rag.retriever import Retriever
+from hcf_pipeline.rag.self_test import self_test
+from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.settings import EncoderSettings, RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built, texts_of
 
 
@@ -68,8 +75,39 @@ def test_held_out_broadcasts_are_not_learnt_from(built: Built, tmp_path: Path) -
     fit_encoder(built.pairs, SMALL, held_out, tmp_path / "encoder")
     tokens = (tmp_path / "encoder" / "tokenizer.json").read_text(encoding="utf-8")
     assert "河" in tokens and "橘" not in tokens
-    with pytest.raises(DataError, match="no pair"):
-        fit_encoder(built.pairs, SMALL, [*held_out, kept], tmp_path / "none")
+
+
+@pytest.mark.parametrize("vocab_size", [600, 300])
+def test_without_a_pair_the_words_alone_rank_and_the_index_can_be_trusted(
+    built: Built, tmp_path: Path, vocab_size: int
+) -> None:
+    settings = SMALL.model_copy(update={"vocab_size": vocab_size})
+    everything = [path for path, _, _ in read_pairs(built.pairs)]
+    report = fit_encoder(built.pairs, settings, everything, tmp_path / "encoder")
+    assert report.n_pairs == 0
+    encoder = load_encoder(tmp_path / "encoder", "cpu", settings)
+    assert not encoder.encode_documents(["水管怎么爆了？", "a"]).any() and encoder.dim == settings.dim
+    (tmp_path / "embeddings").mkdir()
+    write_embeddings(built.chunks, encoder, VectorCache(tmp_path / "vectors"), tmp_path / "embeddings")
+    write_index(built.chunks, tmp_path / "embeddings", encoder.identity, tmp_path / "index")
+    assert self_test(tmp_path / "index").n_wrong == 0
+    retriever = Retriever.open(tmp_path / "index", encoder, RetrievalSettings())
+    hits = retriever.search("变速箱换了多少钱？", 3)
+    assert hits[0].transcript == "2024-05-05.md"
+    by_words = Retriever.open(tmp_path / "index", encoder, RetrievalSettings(dense_weight=0))
+    assert [hit.chunk_id for hit in hits if hit.score] == [
+        hit.chunk_id for hit in by_words.search("变速箱换了多少钱？", 3)
+    ]
+
+
+def test_a_word_without_an_end_takes_no_longer_to_learn_than_words_do(built: Built, tmp_path: Path) -> None:
+    """The work is counted by what BPE gets: fitting takes the square of a word's length."""
+    fit_encoder(built.pairs, SMALL, (), tmp_path / "encoder")
+    split = Tokenizer.from_file(str(tmp_path / "encoder" / "tokenizer.json")).pre_tokenizer
+    for run in ("abcdefghij" * 500, "12345" * 1000, "ありがとう" * 1000, "修车" * 2000, "안녕하세요" * 1000):
+        pieces = [piece for piece, _ in split.pre_tokenize_str(run)]
+        assert "".join(pieces) == run and max(map(len, pieces)) <= 24
+    assert [piece for piece, _ in split.pre_tokenize_str("修iPhone15 pro，半程")] == ["修", "iPhone15", "pro", "半程"]
 
 
 def test_progress_counts_the_steps(built: Built, tmp_path: Path) -> None:

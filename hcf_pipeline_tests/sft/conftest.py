@@ -16,7 +16,8 @@ from hcf_pipeline.sft.base_model import fit_base
 from hcf_pipeline.sft.samples import write_samples
 
 SYSTEM = system_prompt(ChatSettings().persona_prompt, "江照野")
-SFT = SftSettings(max_chars=120, max_pairs=3, held_out_share=0.1)
+SFT = SftSettings(max_chars=120, max_pairs=3)
+HELD_OUT = frozenset({"2024-03-10.md"})
 BASE = BaseSettings(vocab_size=500, hidden_size=64, layers=2, steps=4)
 LORA = LoraSettings(
     r=2, alpha=4, dropout=0.1, max_steps=10, epochs=1, batch_size=2, gradient_accumulation=1, learning_rate=1e-2,
@@ -61,12 +62,12 @@ def pairs(make_pairs: MakePairs) -> Path:
 @pytest.fixture(scope="session")
 def samples(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("samples")
-    write_samples(pairs, SFT, SYSTEM, out)
+    write_samples(pairs, SFT, HELD_OUT, SYSTEM, out)
     return out
 
 
 @pytest.fixture(scope="session")
 def base(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("base")
-    fit_base(pairs, BASE, {"2024-03-10.md"}, SYSTEM, out)
+    fit_base(pairs, BASE, HELD_OUT, SYSTEM, out)
     return out

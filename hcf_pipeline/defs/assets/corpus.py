@@ -6,7 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import RAW_TRANSCRIPTS, TURN_TABLE
+from hcf_pipeline.asset_names import PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
+from hcf_pipeline.corpus.held_out import hold_out
 from hcf_pipeline.corpus.manifest import MANIFEST, Manifest
 from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import (
@@ -29,6 +30,7 @@ from hcf_pipeline.errors import CorpusMoved
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 
+SHOWN = 20  # held-out transcripts in the UI; the file has them all
 LOOKS = 3  # at a corpus that moves while it is read
 
 
@@ -110,6 +112,31 @@ def parsed_pairs(context: dg.AssetExecutionContext, store: dg.ResourceParam[Stor
         return Built(metadata, version)
 
     return step.publish(build)
+
+
+@dg.asset(
+    deps=[PARSED_PAIRS],
+    description="The newest broadcasts, which nothing learns from and all is judged by: one split for samples, models and "
+    "scorecards.\n\n留作检验的最新几场，训练都不看，评测只用它们。",
+    group_name="corpus",
+    kinds={"json"},
+    owners=OWNERS,
+)
+def held_out_split(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
+) -> dg.MaterializeResult[None]:
+    def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
+        split = hold_out(inputs[PARSED_PAIRS].path / PAIRS, settings.sections.sft.held_out_share)
+        split.save(folder)
+        metadata: Metadata = {
+            "transcripts": len(split.dates),
+            "first_day": str(split.first_day or "none"),
+            "share": split.share,
+            "held_out": table(("transcript", "date"), sorted(split.dates.items())[-SHOWN:]),
+        }
+        return Built(metadata, split.version)
+
+    return Step(context, store).publish(build)
 
 
 def _turn_metadata(report: TurnReport) -> Metadata:

@@ -27,6 +27,9 @@ from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 
 SEED = 1  # of the sampled words, where [chat] sets none: the same release gives the same answers
+NOTHING_ASKED = (
+    "文稿里没有一问一答，所以没有可以拿来试答的问题。There is no pair in the corpus, so no question to answer."
+)
 
 
 @dg.asset(
@@ -96,7 +99,7 @@ def sample_answers(
                 f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}" for c in answer.citations
             ]
             shown.append("\n\n".join([f"**{cell(question)}**", *quotes, cell(answer.text), *sources]))
-        text = Markdown("\n\n---\n\n".join(shown))
+        text = Markdown("\n\n---\n\n".join(shown) or NOTHING_ASKED)
         (folder / "answers.md").write_text(text, encoding="utf-8")
         return Built({"questions": len(shown), "answers": text})
 

@@ -10,9 +10,11 @@ from hcf_pipeline.asset_names import (
     CHUNK_EMBEDDINGS,
     CHUNK_TABLE,
     ENCODER_MODEL,
+    HELD_OUT_SPLIT,
     PARSED_PAIRS,
     TURN_TABLE,
 )
+from hcf_pipeline.corpus.held_out import transcript_dates
 from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.models import make_model
@@ -62,7 +64,7 @@ def chunk_table(
 
 
 @dg.asset(
-    deps=[PARSED_PAIRS],  # where the model is the embedded one
+    deps=[PARSED_PAIRS, HELD_OUT_SPLIT],  # where the model is the embedded one
     description="A static-embedding SentenceTransformer learnt from the corpus: a guest's question lies near the host's "
     "answer.\n\n检索用的编码器。",
     group_name="retrieval",
@@ -74,11 +76,12 @@ def encoder_model(
 ) -> dg.MaterializeResult[None]:
     step, encoder = Step(context, store), settings.sections.encoder
 
-    def fit(pairs: Path, held_out: Collection[str], folder: Path) -> Metadata:
+    def fit(pairs: Path, held_out: Collection[str], folder: Path) -> tuple[Metadata, Collection[str]]:
         from hcf_pipeline.rag.encoder_fit import fit_encoder
 
         progress = step.progress("training steps")
-        return dataclasses.asdict(fit_encoder(pairs, encoder, held_out, folder, progress))
+        report = fit_encoder(pairs, encoder, held_out, folder, progress)
+        return dataclasses.asdict(report), transcript_dates(pairs).keys() - frozenset(held_out)
 
     return make_model(step, settings, "encoder", encoder, fit)
 

@@ -1,5 +1,6 @@
 """How well the index finds what was asked, as an asset: figures, a plot, and misses to read."""
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,16 +8,25 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import CHUNK_EMBEDDINGS, CHUNK_TABLE, ENCODER_MODEL, FAISS_INDEX, TURN_TABLE
+from hcf_pipeline.asset_names import (
+    CHUNK_EMBEDDINGS,
+    CHUNK_TABLE,
+    ENCODER_MODEL,
+    FAISS_INDEX,
+    HELD_OUT_SPLIT,
+    TURN_TABLE,
+)
+from hcf_pipeline.corpus.fitted import FITTED_ON, seen_transcripts
+from hcf_pipeline.corpus.held_out import HELD_OUT, HeldOut
+from hcf_pipeline.corpus.pairs import pair_turns
 from hcf_pipeline.corpus.parts import Table
-from hcf_pipeline.corpus.tables import TURNS
+from hcf_pipeline.corpus.tables import TURNS, turns_of
 from hcf_pipeline.defs.assets.retrieval import VECTOR_CACHE
 from hcf_pipeline.defs.publishing import OWNERS, Step
 from hcf_pipeline.defs.scorecard_shown import scorecard_shown
 from hcf_pipeline.models import model_folder
 from hcf_pipeline.rag.chunks import CHUNKS
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.sft.split import held_out_transcripts
 from hcf_pipeline.store import Artifact, Built, Store
 
 if TYPE_CHECKING:
@@ -26,9 +36,9 @@ GUESTS = "guests"  # the name of the set of the guests' own questions
 
 
 @dg.asset(
-    deps=[FAISS_INDEX],
-    description="How often retrieval finds the right broadcast: guests' questions from held-out broadcasts, asked of an "
-    "index without them, and the question files of [retrieval] questions; by stage, with a plot and the worst misses."
+    deps=[FAISS_INDEX, HELD_OUT_SPLIT],
+    description="How often retrieval finds the right broadcast: guests' questions from held-out broadcasts that the encoder has "
+    "not seen, asked of an index without them, and the question files of [retrieval] questions; by stage, with a plot and the worst misses."
     "\n\n检索的成绩单：各环节的召回率、延迟、没找到的问题。",
     group_name="retrieval",
     kinds={"json"},
@@ -42,25 +52,28 @@ def retrieval_scorecard(
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         from hcf_pipeline.chat.engine import open_reranker, pinned_reranker
         from hcf_pipeline.rag.asked import index_without, read_questions
-        from hcf_pipeline.rag.card import Scorecard
+        from hcf_pipeline.rag.card import QuestionSet, Scorecard
         from hcf_pipeline.rag.encoder import load_encoder
         from hcf_pipeline.rag.scorecard import draw, judge_retrieval
         from hcf_pipeline.rag.vector_cache import VectorCache
 
         index = inputs[FAISS_INDEX]
-        encoder = load_encoder(
-            model_folder(step.made_from(index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])), "cpu", sections.encoder
-        )
+        model = step.made_from(index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])
+        encoder = load_encoder(model_folder(model), "cpu", sections.encoder)
         pinned, retrieval = pinned_reranker(settings), sections.retrieval
         reranker = open_reranker(pinned, store.home, sections)
         progress = step.progress("questions asked")
         sets = []
+        questions, n_left_out = _guest_questions(step, index, inputs[HELD_OUT_SPLIT], model)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-            if questions := _guest_questions(step, index, sections.sft.held_out_share):
+            if questions:
                 chunks = step.made_from(index, [CHUNK_TABLE]).path / CHUNKS
                 cache = VectorCache(store.home / VECTOR_CACHE)
                 without = index_without(questions, chunks, encoder, cache, index.path, Path(scratch))
-                sets.append(judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress))
+                judged = judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress)
+                sets.append(dataclasses.replace(judged, n_left_out=n_left_out))
+            elif n_left_out:
+                sets.append(QuestionSet(GUESTS, 0, 0, 0.0, 0.0, (), n_left_out=n_left_out))
         for given, file in settings.question_files.items():
             asked = read_questions(file)
             sets.append(judge_retrieval(index.path, encoder, retrieval, given.as_posix(), asked, reranker, progress))
@@ -72,9 +85,15 @@ def retrieval_scorecard(
     return step.publish(build)
 
 
-def _guest_questions(step: Step, index: Artifact, held_out_share: float) -> "list[Question]":
+def _guest_questions(step: Step, index: Artifact, split: Artifact, encoder: Artifact) -> "tuple[list[Question], int]":
+    """(questions of held-out transcripts that the encoder has not seen, how many there are of the others)."""
     from hcf_pipeline.rag.asked import guest_questions
 
     turns = step.made_from(index, [CHUNK_TABLE, TURN_TABLE]).path / TURNS
-    dates = {entry.path: entry.date for entry in Table(turns).entries if entry.n_rows}
-    return guest_questions(turns, held_out_transcripts(dates, held_out_share))
+    spoken = Table(turns)
+    held_out = {entry.path for entry in spoken.entries if entry.n_rows} & HeldOut.load(
+        split.file(HELD_OUT)
+    ).dates.keys()
+    records = [encoder.file(FITTED_ON)] if FITTED_ON in encoder.files else []  # a snapshot saw none of ours
+    seen = seen_transcripts(records, ((path, list(pair_turns(turns_of(spoken, path)))) for path in held_out))
+    return guest_questions(turns, held_out - seen), len(guest_questions(turns, seen))

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import BASE_MODEL, LORA_ADAPTER, PARSED_PAIRS, SFT_DATASET
+from hcf_pipeline.asset_names import BASE_MODEL, HELD_OUT_SPLIT, LORA_ADAPTER, PARSED_PAIRS, SFT_DATASET
 from hcf_pipeline.chat.prompt import NEUTRAL_SYSTEM, system_prompt
-from hcf_pipeline.corpus.tables import PAIRS
+from hcf_pipeline.chat.release import made_from
+from hcf_pipeline.corpus.fitted import FITTED_ON, seen_transcripts
+from hcf_pipeline.corpus.held_out import HELD_OUT, HeldOut
+from hcf_pipeline.corpus.tables import PAIRS, read_pairs
 from hcf_pipeline.defs.models import make_model
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns
 from hcf_pipeline.defs.samples import sample_table
-from hcf_pipeline.defs.sft.order import numbers, train_elsewhere, training_metadata
+from hcf_pipeline.defs.sft.order import numbers, ordered, plain, training_metadata
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.hardware import resolve_quantize
 from hcf_pipeline.models import model_folder
@@ -24,7 +27,7 @@ SAMPLES = "samples"
 
 
 @dg.asset(
-    deps=[PARSED_PAIRS],
+    deps=[PARSED_PAIRS, HELD_OUT_SPLIT],
     description="Training samples: conversations of a few pairs each, rendered by the prompt that serving uses; the "
     "newest broadcasts are held out.\n\n训练样本，最新的几场留作检验。",
     group_name="training",
@@ -49,7 +52,10 @@ def sft_dataset(
         persona = str(pairs.metadata["persona"])
         prompt = system_prompt(sections.chat.persona_prompt, persona)
         samples = folder / SAMPLES
-        version, report = write_samples(pairs.path / PAIRS, sections.sft, prompt, samples, step.progress("broadcasts"))
+        held_out = HeldOut.load(inputs[HELD_OUT_SPLIT].file(HELD_OUT)).dates
+        version, report = write_samples(
+            pairs.path / PAIRS, sections.sft, held_out.keys(), prompt, samples, step.progress("broadcasts")
+        )
         metadata: Metadata = {
             "rows": report.n_train + report.n_held_out,
             "persona": persona,
@@ -64,7 +70,7 @@ def sft_dataset(
 
 
 @dg.asset(
-    deps=[PARSED_PAIRS],  # where the model is the embedded one
+    deps=[PARSED_PAIRS, HELD_OUT_SPLIT],  # where the model is the embedded one
     description="A small Qwen2 with its own tokenizer, built from the corpus: a toy that shows the machinery."
     "\n\n基座模型。",
     group_name="training",
@@ -73,19 +79,24 @@ def sft_dataset(
     pool="gpu",
 )
 def base_model(
-    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
+    context: dg.AssetExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[Store],
 ) -> dg.MaterializeResult[None]:
     step, base = Step(context, store), settings.sections.base
 
-    def fit(pairs: Path, held_out: Collection[str], folder: Path) -> Metadata:
-        from hcf_pipeline.sft.base_model import fit_base
-
-        progress = step.progress("pretraining steps")
-
-        def told(done: int, total: int, loss: float) -> None:
-            progress(done, total, f"loss {loss:.2f}")
-
-        return numbers(fit_base(pairs, base, held_out, NEUTRAL_SYSTEM, folder, told))
+    def fit(pairs: Path, held_out: Collection[str], folder: Path) -> tuple[Metadata, Collection[str]]:
+        order = {
+            "task": "base",
+            "pairs": str(pairs),
+            "base": base.model_dump(mode="json"),
+            "held_out": sorted(held_out),
+            "system": NEUTRAL_SYSTEM,
+            "out": str(folder),
+        }
+        report = ordered(context, pipes, settings, order)
+        return plain(report), report["transcripts"]
 
     return make_model(step, settings, "language model", base, fit)
 
@@ -110,18 +121,31 @@ def lora_adapter(
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         work = store.home / LORA_ADAPTER / f"{WORK}{step.recipe().id}"  # found again after a crash
         order = {
+            "task": "adapter",
             "base": str(model_folder(inputs[BASE_MODEL])),
             "base_name": sections.base.model,
             "samples": str(inputs[SFT_DATASET].path / SAMPLES),
             "lora": sections.lora.model_dump(mode="json"),
             "quantize": resolve_quantize(sections.base.quantize, sections.chat.device),  # as in the recipe
             "device": sections.chat.device,
+            "left_out": sorted(_seen_by_the_judged(store, inputs[BASE_MODEL], inputs[SFT_DATASET])),
+            "home": str(store.home),
             "work": str(work),
             "out": str(folder),
         }
-        report = train_elsewhere(context, pipes, order)
+        report = ordered(context, pipes, settings, order)
         shutil.rmtree(work, ignore_errors=True)
         learnt = {name: file_sha256(folder / name) for name in ("adapter_model.safetensors", "adapter_config.json")}
         return Built(training_metadata(report, folder), hash_of(learnt))  # the picture of the loss doesn't count
 
     return step.publish(build)
+
+
+def _seen_by_the_judged(store: Store, base: Artifact, samples: Artifact) -> Collection[str]:
+    """Held-out transcripts that the base has seen, or that the samples hold under another name."""
+    held_out = HeldOut.load(made_from(store, samples, [HELD_OUT_SPLIT]).file(HELD_OUT)).dates
+    records = [samples.file(f"{SAMPLES}/{FITTED_ON}")]
+    if FITTED_ON in base.files:  # a snapshot saw none of ours
+        records.append(base.file(FITTED_ON))
+    pairs = read_pairs(made_from(store, samples, [PARSED_PAIRS]).path / PAIRS, held_out.keys())
+    return seen_transcripts(records, ((path, found) for path, _, found in pairs))

@@ -1,6 +1,8 @@
-"""What the step that makes an adapter tells the training process, and what it hears back."""
+"""What the steps that train tell the training process, and what they hear back."""
 
+import base64
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,51 +10,58 @@ from typing import Any
 
 import dagster as dg
 
+from hcf_pipeline import errors
 from hcf_pipeline.defs.dagster_private import beta_is_meant
 from hcf_pipeline.errors import HcfError, RunFailed
+from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Markdown, Metadata
+from hcf_pipeline.threads import environment, wanted_threads
 
-Report = Mapping[str, int | float | str]
+Report = Mapping[str, Any]  # plain JSON
 
 
-def train_elsewhere(
-    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, order: Mapping[str, Any]
+def ordered(
+    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, order: Mapping[str, Any]
 ) -> Report:
-    """Trains in a process of its own, by `order` (see `train_process`), and waits for its report.
+    """The report of the training process on an `order` (see `sft/orders`), which it carries out while this one waits.
 
-    Raises the HcfError that the process died of.
+    Raises the HcfError that the process died of, as the same kind.
     """
-    command = [sys.executable, "-m", "hcf_pipeline.defs.sft.train_process"]
+    number = wanted_threads(settings.sections.run.threads)
     with beta_is_meant():
-        done = pipes.run(context=context, command=command, extras=dict(order))
+        done = pipes.run(
+            context=context,
+            command=[sys.executable, "-m", "hcf_pipeline.sft.train_process", str(os.getpid())],
+            extras={"threads": number, **order},
+            env=environment(number, os.environ),
+        )
     return _report_of(done.get_custom_messages())
 
 
-def numbers(report: object) -> dict[str, int | float | str]:
+def numbers(report: object) -> Metadata:
     """A report's plain values as metadata."""
-    values = dataclasses.asdict(report)  # type: ignore[call-overload]
+    return plain(dataclasses.asdict(report))  # type: ignore[call-overload]
+
+
+def plain(report: Report) -> Metadata:
     return {
         key: round(value, 4) if isinstance(value, float) else value
-        for key, value in values.items()
+        for key, value in report.items()
         if isinstance(value, (int, float, str)) and key != "version"
     }
 
 
 def training_metadata(report: Report, adapter: Path) -> Metadata:
-    import base64
-
     curve = base64.b64encode((adapter / "loss.png").read_bytes()).decode("ascii")
-    numbers = {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}
-    return {**numbers, "loss_curve": Markdown(f"![loss](data:image/png;base64,{curve})")}
+    return {**plain(report), "loss_curve": Markdown(f"![loss](data:image/png;base64,{curve})")}
 
 
 def _report_of(messages: Sequence[Any]) -> Report:
     """What the training process said last: its report, or an error in the user's words."""
     last = messages[-1] if messages else {}
     if error := last.get("error"):
-        refusal = HcfError(zh=error["zh"], en=error["en"])
-        refusal.exit_code = error["exit_code"]
-        raise refusal
+        kind = getattr(errors, error["kind"], HcfError)
+        raise kind(zh=error["zh"], en=error["en"])
     if "report" not in last:
         raise RunFailed(
             zh="训练进程没有交出结果；请用 hcf ui 看这次运行的日志。",
