@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from hcf_pipeline.defs.dagster_private import tag_run
 from hcf_pipeline.defs.liveness import PROCESS, hold, this_process
 
 
@@ -39,5 +40,5 @@ class _Holding(dg.Executor):
         run = plan_context.dagster_run
         hold(plan_context.instance, run.run_id)
         if PROCESS not in run.tags:
-            plan_context.instance.add_run_tags(run.run_id, this_process())
+            tag_run(plan_context.instance, run.run_id, this_process())
         yield from self._executor.execute(plan_context, execution_plan)

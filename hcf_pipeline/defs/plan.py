@@ -42,7 +42,8 @@ def make_plan(
         pending = asset.parents & unsettled
         if asset.observed_only or (asset.state == "fresh" and not pending):
             continue
-        spared = {parent for parent in OPTIONAL_INPUTS.get(name, ()) if states[parent].state == "missing"}
+        optional = OPTIONAL_INPUTS.get(name, frozenset())
+        spared = {parent for parent in asset.parents & optional if states[parent].state == "missing"}
         if (asset.parents - spared) & closed and asset.state != "fresh":
             blocked.append(name)
             closed.add(name)

@@ -17,8 +17,8 @@ from hcf_pipeline.defs import dagster_private
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.dagster_private import (
     fail_run,
+    failed_steps,
     free_pool_slots,
-    has_failed_step,
     is_cron,
     is_failed_check,
     job_of_all_assets,
@@ -142,11 +142,11 @@ def test_a_run_can_be_tagged_and_failed_and_tells_a_failed_step_from_none(small:
     free_pool_slots(small.instance, killed.run_id)
     now = small.instance.get_run_by_id(killed.run_id)
     assert now and now.status == dg.DagsterRunStatus.FAILURE and now.tags["a"] == "b"
-    assert not has_failed_step(small.instance, killed.run_id)
+    assert not failed_steps(small.instance, killed.run_id)
     small.failing = {"left"}
     small.run("left")
     (failed,) = small.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)
-    assert failed.run_id != killed.run_id and has_failed_step(small.instance, failed.run_id)
+    assert failed.run_id != killed.run_id and failed_steps(small.instance, failed.run_id)
 
 
 def test_a_blocking_check_that_fails_ends_the_run_with_an_error_that_is_known(small: Small) -> None:

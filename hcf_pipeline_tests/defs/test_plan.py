@@ -63,3 +63,30 @@ def test_nothing_stale_is_made_after_a_gate_that_failed() -> None:
     assert plan == Plan((), (), ("pairs", "chunks", "samples"))
     assert make_plan(states(release="stale"), failed_gates={"turns"}).wave == ("release",)
     assert make_plan(states(release="stale"), failed_gates={"adapter"}).blocked == ("release",)
+
+
+def with_an_optional_adapter(**given: State) -> dict[str, AssetState]:
+    """The release can do without this one, see asset_names."""
+    named = {name.replace("adapter", "lora_adapter"): state for name, state in states(**given).items()}
+    return {
+        name: replace(state, name=name, parents=frozenset(p.replace("adapter", "lora_adapter") for p in state.parents))
+        for name, state in named.items()
+    }
+
+
+def test_a_release_does_without_an_adapter_that_was_never_built_and_will_not_be_now() -> None:
+    """Before, whoever wanted search alone (--no-train) got an index and no release."""
+    never = with_an_optional_adapter(samples="missing", adapter="missing", release="missing", index="stale")
+    assert make_plan(never, {"samples", "lora_adapter"}).wave == ("index", "release")
+
+
+def test_a_release_waits_for_an_adapter_that_is_being_built_for_the_first_time() -> None:
+    building = with_an_optional_adapter(samples="stale", adapter="missing", release="missing")
+    assert make_plan(building).wave == ("samples", "lora_adapter", "release")
+    assert make_plan(with_an_optional_adapter(adapter="missing", release="missing")).wave == ("lora_adapter", "release")
+
+
+def test_a_release_is_not_made_with_an_adapter_that_is_damaged_and_waits() -> None:
+    waiting = with_an_optional_adapter(adapter="stale", release="stale")
+    waiting["lora_adapter"] = replace(waiting["lora_adapter"], is_whole=False)
+    assert make_plan(waiting, {"lora_adapter"}).wave == ()

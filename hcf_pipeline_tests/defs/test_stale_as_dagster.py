@@ -14,7 +14,8 @@ from dagster._core.loader import LoadingContextForTest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hcf_pipeline.defs.dagster_private import lineage_of
+from hcf_pipeline.defs.dagster_private import lineage_of, nodes_defined
+from hcf_pipeline.defs.staleness import asset_states
 from hcf_pipeline_tests.defs.small_graph import PARENTS, Small, small_graph
 
 Change = Callable[[Small], object]
@@ -122,9 +123,15 @@ CASES: dict[str, tuple[list[Change], set[str]]] = {
     "lost recipes and another setting": ([*MADE, lose_recipes, set_to("right", 9)], {"right"}),
     "damaged books": ([*MADE, damage_books], set()),
     "damaged books and another corpus": ([*MADE, damage_books, see("v2")], {"left", "right"}),
-    "the versions are gone": ([*MADE, lose_versions], set()),
-    "the versions are gone and were made again": ([*MADE, lose_versions, run("left")], set()),
 }
+
+
+def test_what_the_store_lost_is_stale_though_dagster_cannot_know(small: Small) -> None:
+    for change in [*MADE, lose_versions]:
+        change(small)
+    states = asset_states(nodes_defined(small.defs()), small.instance, small.store)
+    lost = [state for state in states.values() if not state.observed_only]
+    assert lost and all(state.state == "stale" and not state.is_whole for state in lost)
 
 
 @pytest.mark.parametrize("case", CASES)

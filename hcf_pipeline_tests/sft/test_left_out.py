@@ -21,7 +21,7 @@ def pair(host: str, flags: str = "") -> Pair:
 def test_a_corpus_without_a_pair_is_told_so_before_any_library_sees_it(make_pairs: MakePairs, tmp_path: Path) -> None:
     host_first = make_pairs({"2024-01-01.md": "江照野：今天聊搬家。\n\n水友：那我呢？"})
     with pytest.raises(DataError, match=r"There is no pair to learn from.*host_labels and guest_labels") as told:
-        write_samples(host_first, SFT, SYSTEM, tmp_path / "samples")
+        write_samples(host_first, SFT, (), SYSTEM, tmp_path / "samples")
     assert "没有一问一答" in told.value.zh
     assert not any(tmp_path.iterdir())
 

@@ -137,7 +137,7 @@ def test_no_window_reaches_across_turns_that_are_in_no_pair() -> None:
 
 def test_a_pair_that_a_third_speaker_broke_into_is_left_out_and_counted(make_pairs: MakePairs, tmp_path: Path) -> None:
     text = broadcast(1) + "\n\n老魏：我插一句。\n\n江照野：老魏你说。\n\n" + broadcast(2)
-    _, report = write_samples(make_pairs({"2024-01-01.md": text}), SFT, SYSTEM, tmp_path)
+    _, report = write_samples(make_pairs({"2024-01-01.md": text}), SFT, (), SYSTEM, tmp_path)
     assert (report.n_pairs_used, report.n_left_out_unknown_label) == (11, 1)
     contents = [m["content"] for sample in load_from_disk(tmp_path)["train"] for m in sample["messages"]]
     assert not any("老魏" in content for content in contents)
