@@ -84,8 +84,12 @@ ROWS: dict[str, tuple[set[str], list[Change]]] = {
     "`[chunks]`": ({"chunk_table", *INDEXED}, [{"HCF_CHUNKS__MAX_CHARS": "300"}]),
     "`[lora]`": (TRAINED, [{"HCF_LORA__R": "3"}]),
     "ranking": (
-        {"retrieval_scorecard", "release"},
-        [{"HCF_RETRIEVAL__MIN_SCORE": "0.9"}, {"HCF_RETRIEVAL__DENSE_WEIGHT": "0"}],
+        {"retrieval_scorecard", *SERVED},
+        [
+            {"HCF_RETRIEVAL__MIN_SCORE": "0.9"},
+            {"HCF_RETRIEVAL__DENSE_WEIGHT": "0"},
+            {"HCF_RETRIEVAL__DATE_FACTOR": "0", "HCF_RETRIEVAL__TOP_K": "3"},
+        ],
     ),
     "`[sft]`": (
         {"sft_dataset", *TRAINED},
@@ -94,16 +98,13 @@ ROWS: dict[str, tuple[set[str], list[Change]]] = {
     "`[encoder]`": ({"encoder_model", *INDEXED}, [{"HCF_ENCODER__DIM": "48"}]),
     "`[base]`": ({"base_model", *TRAINED}, [{"HCF_BASE__STEPS": "3"}]),
     "`[corpus]`": ({"turn_table"}, [{"HCF_CORPUS__MAX_FILE_MB": "63"}]),
-    "serving": (
+    "serving": (SERVED, [{"HCF_CHAT__TEMPERATURE": "0.1"}, {"HCF_RETRIEVAL__CONTEXT_TURNS": "0"}]),
+    "run": (
         set(),
         [
-            {"HCF_RETRIEVAL__TOP_K": "3"},
-            {"HCF_CHAT__TEMPERATURE": "0.1"},
-            {"HCF_SERVE__PORT": "3999"},
-            {"HCF_RETRIEVAL__DATE_FACTOR": "0"},
-            {"HCF_BASE__REFIT_AFTER": "0.5"},
-            {"HCF_REFRESH__TRAIN_PAIRS": "7"},
-            {"HCF_RELEASE__KEEP": "7"},
+            {"HCF_SERVE__PORT": "3999", "HCF_BASE__REFIT_AFTER": "0.5", "HCF_REFRESH__TRAIN_PAIRS": "7"},
+            {"HCF_RELEASE__KEEP": "7", "HCF_RUN__THREADS": "1", "HCF_ENCODER__BATCH_SIZE": "8"},
+            {"HCF_LORA__CHECKPOINT_STEPS": "7", "HCF_LORA__HELD_OUT_SAMPLES": "7"},
         ],
     ),
 }
