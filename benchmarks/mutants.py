@@ -59,7 +59,7 @@ ROOMS = {
         ("store/*.py", "gc.py", "locks.py"),
         ("test_store*.py", "test_gc.py", "test_leases.py", "test_making.py", "test_models.py", "test_locks.py"),
     ),
-    "corpus": Room(("corpus/*.py",), ("corpus/test_*.py", "sft/test_split.py", "sft/test_samples.py")),
+    "corpus": Room(("corpus/*.py",), ("corpus/test_*.py", "defs/test_why.py", "sft/test_split.py", "sft/test_samples.py")),
     "rag": Room(
         tuple(
             f"rag/{name}.py"
@@ -106,6 +106,10 @@ def uncounted(tree: ast.AST) -> Iterator[Span]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             yield from (span(a.annotation) for a in ast.walk(node.args) if isinstance(a, ast.arg) and a.annotation)
+            if node.args.kwonlyargs:  # the bare `*` before them is no product
+                before = [*node.args.posonlyargs, *node.args.args, *node.args.defaults]
+                first = max((span(one)[1] for one in before), default=(node.lineno, node.col_offset))
+                yield first, span(node.args.kwonlyargs[0])[0]
             if node.returns:
                 yield span(node.returns)
             if node.name == "__repr__":
@@ -119,7 +123,7 @@ def uncounted(tree: ast.AST) -> Iterator[Span]:
                 yield span(node)
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield span(node)
-        elif isinstance(node, ast.keyword) and node.arg in {"indent", "strict", "ensure_ascii", "timeout"}:
+        elif isinstance(node, ast.keyword) and node.arg in {"indent", "strict", "ensure_ascii", "timeout", "nullable"}:
             yield span(node.value)
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
@@ -308,11 +312,12 @@ def try_out(bench: Bench, mutant: Mutant, reached: dict[str, Reach]) -> str:
         return "survived (no test reaches it)"
     tests.sort(key=lambda test: reached[test].seconds)
     changed = bench.copy / mutant.file
+    before = changed.read_text(encoding="utf-8")
     changed.write_text(mutant.code, encoding="utf-8")
     try:
-        code = bench.run(tests, 20 + 3 * sum(reached[test].seconds for test in tests))
+        code = bench.run(tests, 15 + 2 * sum(reached[test].seconds for test in tests))
     finally:
-        shutil.copyfile(ROOT / mutant.file, changed)
+        changed.write_text(before, encoding="utf-8")
     return {None: "killed (too long)", 0: "survived", NOTHING_COLLECTED: "survived"}.get(code, "killed")
 
 

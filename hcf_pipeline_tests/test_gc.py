@@ -117,6 +117,20 @@ def test_files_that_are_shared_with_what_stays_free_nothing(store: Store) -> Non
     assert gone.n_bytes == (old.path / "manifest.json").stat().st_size
 
 
+def test_a_file_that_two_versions_share_is_counted_once_when_both_go(store: Store) -> None:
+    first = publish(store, "turn_table", "x" * 5000)
+
+    def build(folder: Path) -> Built:
+        os.link(first.file("text"), folder / "text")
+        (folder / "more").write_text("more", encoding="utf-8")
+        return Built({})
+
+    second = store.publish("turn_table", build, Recipe(2), like=first)
+    publish(store, "turn_table", "new")
+    gone = {one.path: one.n_bytes for one in sweep(store, keep=1).gone}
+    assert 5000 < gone[first.path] + gone[second.path] < 7000 and abs(gone[first.path] - gone[second.path]) < 1000
+
+
 def test_going_back_takes_the_release_before_and_says_when_there_is_none(store: Store) -> None:
     first, second = release(store, "a"), release(store, "b")
     assert roll_back(store).id == first.version and store.current("release") == first
