@@ -30,7 +30,7 @@ def wanted_threads(setting: int) -> int:
 def threads(number: int) -> Iterator[None]:
     """In it torch and numpy compute with so many threads in this process; afterwards with as many as before."""
     import torch
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     with threadpool_limits(number, user_api="blas"):

@@ -132,16 +132,9 @@ def sampling(chat: ChatSettings, device: torch.device) -> list[LogitsProcessor]:
 
 
 def load_generator(base: Path, adapter: Path, sections: Sections) -> Generator:
-    """Base and adapter, merged where the weights aren't quantized: an unmerged adapter costs a quarter of the speed."""
+    """Base and adapter, as the adapter was judged."""
     quiet_libraries()
-    from peft import PeftModel
+    from hcf_pipeline.sft.base_model import load_adapted, load_tokenizer
 
-    from hcf_pipeline.sft.base_model import load_base, load_tokenizer
-
-    model = load_base(base, sections.chat.device, sections.base.quantize)
-    quantized = bool(getattr(model, "is_loaded_in_4bit", False))
-    model = PeftModel.from_pretrained(model, adapter, is_trainable=False)
-    if not quantized:
-        model = model.merge_and_unload()
-    model.eval()
+    model = load_adapted(base, adapter, sections.chat.device, sections.base.quantize)
     return Generator(model, load_tokenizer(base), sections.chat)
