@@ -71,7 +71,17 @@ ROOMS = {
         ),
         ("rag/test_*.py",),
     ),
-    "sft": Room(("sft/*.py",), ("sft/test_*.py", "chat/test_generate.py")),
+    "sft": Room(
+        tuple(f"sft/{name}.py" for name in ("left_out", "pretrain", "sampler", "samples", "split", "training_log", "windows")),
+        tuple(f"sft/test_{name}.py" for name in ("left_out", "pretrain", "sampler", "samples", "split", "training_log")),
+    ),
+    "training": Room(
+        tuple(
+            f"sft/{name}.py"
+            for name in ("base_model", "checkpoints", "held_out", "orders", "tokenizer", "train", "train_process", "trainer")
+        ),
+        ("sft/test_base_model.py", "sft/test_threads.py", "sft/test_train.py", "sft/test_train_process.py"),
+    ),
 }  # fmt: skip
 
 OPERATORS = (
