@@ -68,4 +68,6 @@ def test_a_base_that_cannot_be_had_holds_back_no_index(tmp_path: Path, monkeypat
     with pytest.raises(HubError):
         refresh(settings, Silent())
     release = current_release(Store(project.home))
-    assert not release.is_trained and project.json("ask", "灯塔的门票多少钱？", "-s", "retrieval.min_score=0")["citations"]
+    assert (
+        not release.is_trained and project.json("ask", "灯塔的门票多少钱？", "-s", "retrieval.min_score=0")["citations"]
+    )

@@ -10,7 +10,7 @@ import pytest
 from hcf_pipeline.chat.generate import Generator, load_generator, sampling
 from hcf_pipeline.chat.prompt import IM_START, Message, build_messages
 from hcf_pipeline.settings import BaseSettings, ChatSettings, Sections
-from hcf_pipeline.sft.pretrain import new_model
+from hcf_pipeline.sft.pretrain import model_config, new_model
 from hcf_pipeline.sft.tokenizer import fit_tokenizer
 
 TEXTS = ["链条响了先上油，十五块钱。", "刹车软了换一条线，自己能换。", "后轮偏了找人调一调，别自己拧。"] * 20
@@ -25,7 +25,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = fit_tokenizer(TEXTS, 400)
     torch.manual_seed(0)
     settings = BaseSettings(hidden_size=64, layers=1)
-    model = new_model(len(tokenizer), settings, eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id)
+    model = new_model(model_config(len(tokenizer), settings, eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
