@@ -27,8 +27,9 @@ from hcf_pipeline.defs import recipes as recipes_module
 from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.defs.why import why_stale
 from hcf_pipeline.hardware import has_cuda
-from hcf_pipeline.settings import Kind, Section, Sections
+from hcf_pipeline.settings import Sections
 from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings_types import Kind, Section
 from hcf_pipeline.store import Recipe, Store
 
 
