@@ -32,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hcf_pipeline.corpus.held_out import held_out_transcripts
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
@@ -50,7 +51,6 @@ from hcf_pipeline.rag.terms import SHIFT, terms_of
 from hcf_pipeline.rag.vector_cache import VectorCache
 from hcf_pipeline.settings import RetrievalSettings, Sections
 from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline.sft.split import held_out_transcripts
 
 FIFTIETH = 0.02
 DATED = 150

@@ -18,7 +18,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hcf_pipeline.errors import SettingsError
-from hcf_pipeline.settings import EMBEDDED, Refused, Section, Sections, Settings
+from hcf_pipeline.settings import EMBEDDED, Sections, Settings
+from hcf_pipeline.settings_types import Refused, Section
 
 CONFIG_NAME = "hcf.toml"
 PROFILES = Path(__file__).parent / "profiles"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import tomllib
 
-from hcf_pipeline.settings import Section, Sections
+from hcf_pipeline.settings import Sections
 from hcf_pipeline.settings_file import PROFILES
+from hcf_pipeline.settings_types import Section
 
 HEAD = """# Settings
 

@@ -277,9 +277,8 @@ def test_a_kept_release_keeps_what_its_parts_were_made_from_down_to_the_corpus(s
         index = empty_index(store, f"own {text}", chunk_table=chunks.version)
         adapter, encoder = publish(store, "lora_adapter", f"own {text}"), publish(store, "encoder_model", text)
         made = Release.load(store.current("release").file(POINTER))  # type: ignore[union-attr]
-        own = dataclasses.replace(
-            made, parts={**made.parts, INDEX: pin(index), ADAPTER: pin(adapter), ENCODER: pin(encoder)}
-        )
+        parts = {INDEX: pin(index), ADAPTER: pin(adapter), ENCODER: pin(encoder)}
+        own = dataclasses.replace(made, parts={**made.parts, **parts})
 
         def build(folder: Path, own: Release = own) -> Built:
             own.save(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hcf_pipeline.models import is_wanted
 from hcf_pipeline_tests.conftest import SAMPLE, SMALL, Finished, Project, new_project
 from hcf_pipeline_tests.hub.server import FakeHub
 
@@ -74,7 +75,10 @@ def test_models_of_a_hub_are_fetched_pinned_trained_and_served_offline_afterward
         assert {"base_model", "encoder_model", "lora_adapter", "release"} <= set(ran)
         assert project.json("refresh", "--profile", "hub", **online, HF_HUB_OFFLINE="0")["ran"] == []
     assets = {asset["name"]: asset for asset in project.json("status", "--profile", "hub")["assets"]}
-    assert served.commit.startswith(assets["base_model"]["version"])
+    pinned = json.loads(
+        (project.home / "base_model" / assets["base_model"]["version"] / "model.json").read_text("utf-8")
+    )
+    assert (pinned["revision"], set(pinned["files"])) == (served.commit, {n for n in served.files if is_wanted(n)})
     adapter = next((project.home / "lora_adapter").glob("*/adapter_config.json"))
     assert json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"] == "someone/tiny-qwen2"
     offline = online | {"HF_HUB_OFFLINE": "1"}

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.errors import SettingsError
-from hcf_pipeline.settings import Kind, Section, Sections, Settings
+from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.settings_file import PROFILES, load_settings
 from hcf_pipeline.settings_reference import reference
+from hcf_pipeline.settings_types import Kind, Section
 
 
 def load(folder: Path, text: str, **environ: str) -> Settings:

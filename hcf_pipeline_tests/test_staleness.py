@@ -233,7 +233,7 @@ def test_a_release_that_would_find_much_less_is_not_let_in(project: Project) -> 
     with pytest.raises(GateFailed, match=r"recall_holds.*\[release\] max_recall_fall"):
         refreshed(project, **worse)
     assert store_of(load_settings(project.root / "hcf.toml")).readable("release").version == before.release
-    assert refreshed(project, **worse, HCF_RELEASE__MAX_RECALL_FALL="1").ran == ("release",)
+    assert refreshed(project, **worse, HCF_RELEASE__MAX_RECALL_FALL="1").ran == ("release", "sample_answers")
 
 
 def test_two_files_of_questions_of_one_name_are_two_sets(project: Project) -> None:

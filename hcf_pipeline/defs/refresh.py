@@ -96,9 +96,10 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
         if plan.blocked:
             refuse(failed_gates(settings, found))
         tidy_up(settings)
-        if training_failed:
+        idle = untrainable(found, store, settings) if train else None
+        if training_failed and not idle:
             raise training_failed
-        serving, idle = store.readable(RELEASE), untrainable(found, store, settings) if train else None
+        serving = store.readable(RELEASE)
         release, seconds = serving.version if serving else None, time.monotonic() - began
         return Refreshed(tuple(ran), plan.waiting, release, seconds, idle)
 

@@ -25,7 +25,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = fit_tokenizer(TEXTS, 400)
     torch.manual_seed(0)
     settings = BaseSettings(hidden_size=64, layers=1)
-    model = new_model(model_config(len(tokenizer), settings, tokenizer.eos_token_id, tokenizer.pad_token_id))
+    model = new_model(model_config(len(tokenizer), settings, eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

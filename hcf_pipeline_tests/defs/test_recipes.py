@@ -20,6 +20,7 @@ from hcf_pipeline.asset_names import (
     FAISS_INDEX,
     LORA_ADAPTER,
     MADE,
+    RELEASE,
     RETRIEVAL_SCORECARD,
     SOURCES,
 )
@@ -27,8 +28,9 @@ from hcf_pipeline.defs import recipes as recipes_module
 from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.defs.why import why_stale
 from hcf_pipeline.hardware import has_cuda
-from hcf_pipeline.settings import Kind, Section, Sections
+from hcf_pipeline.settings import Sections
 from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings_types import Kind, Section
 from hcf_pipeline.store import Recipe, Store
 
 
@@ -64,6 +66,10 @@ def test_each_setting_that_changes_a_result_stands_in_some_recipe_and_none_that_
     }
     assert all_of(Kind.RESULT) - read == set()
     assert all_of(Kind.RUN) & read == set()
+
+
+def test_each_setting_that_changes_an_answer_is_pinned_by_the_release(tmp_path: Path) -> None:
+    assert all_of(Kind.SERVING) - set(made(tmp_path)[RELEASE].settings) == set()
 
 
 @pytest.mark.parametrize("name", ["CHECKPOINT_STEPS", "HELD_OUT_SAMPLES"])
