@@ -41,6 +41,13 @@ def test_a_git_corpus_is_cloned_then_updated(upstream: Path, tmp_path: Path) -> 
     assert again == folder and second != first and (folder / "2024-01-02.md").exists()
 
 
+def test_two_corpora_lie_beside_each_other(upstream: Path, tmp_path: Path) -> None:
+    other = upstream.rename(tmp_path / "others")
+    fetch_corpus(str(other), tmp_path / "data")
+    fetch_corpus(str(other.rename(upstream)), tmp_path / "data")
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["others", "transcripts"]
+
+
 def test_changes_of_the_users_own_are_never_overwritten(upstream: Path, tmp_path: Path) -> None:
     folder, _ = fetch_corpus(str(upstream), tmp_path / "data")
     (folder / "2024-01-01.md").write_text("甲：我改的", encoding="utf-8")
