@@ -137,3 +137,7 @@ def test_a_record_that_does_not_say_what_was_seen_counts_as_having_seen_all_that
         np.savez(tmp_path / FITTED_ON, **{name: record[name] for name in ("digests", "n_pairs", "hashes")})
     assert seen([tmp_path / FITTED_ON], old) == set(BROADCASTS)
     assert changed_share(tmp_path / FITTED_ON, old) == 0
+
+
+def test_of_no_pairs_before_every_new_one_counts_whole() -> None:
+    assert Moved(3, 0, 0).share == 3 and Moved(0, 0, 0).share == 0 and Moved(1, 2, 4).share == 0.5
