@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +12,18 @@ import pytest
 from hcf_pipeline.asset_names import LORA_ADAPTER, RELEASE, RETRIEVAL_SCORECARD, TURN_TABLE
 from hcf_pipeline.chat.release import ENCODER, INDEX, TURNS, Release, pin
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
-from hcf_pipeline.gates import adapter_learnt, enough_transcripts, recall_holds
-from hcf_pipeline.rag.card import QuestionSet, Scorecard, Stage
+from hcf_pipeline.errors import GateFailed
+from hcf_pipeline.gates import (
+    GATES,
+    adapter_learnt,
+    enough_transcripts,
+    judge,
+    recall_holds,
+    refuse,
+)
+from hcf_pipeline.rag.card import CARD, QuestionSet, Scorecard, Stage
 from hcf_pipeline.settings import ReleaseSettings
+from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
 
 SETTINGS = ReleaseSettings()
@@ -36,6 +46,18 @@ def card(store: Store, ranks: Mapping[str, int], name: str = "guests", recall: f
         return Built({}, made.content)
 
     return store.publish(RETRIEVAL_SCORECARD, build, Recipe(1, {"ranks": str(asdict(made))}))
+
+
+def cards(store: Store, sets: Mapping[str, Mapping[str, int]]) -> Artifact:
+    """A scorecard of several sets of questions."""
+    single = [Scorecard.load(card(store, given, name).file(CARD)).sets[0] for name, given in sets.items()]
+    made = Scorecard(tuple(single))
+
+    def build(folder: Path) -> Built:
+        made.save(folder)
+        return Built({}, made.content)
+
+    return store.publish(RETRIEVAL_SCORECARD, build, Recipe(1, {"sets": str(asdict(made))}))
 
 
 def turns(store: Store, n_transcripts: int) -> Artifact:
@@ -101,6 +123,78 @@ def test_sets_are_told_apart_by_their_name(store: Store) -> None:
     assert recall_holds(card(store, ranks(0), "other/a.jsonl"), store, SETTINGS).passed
 
 
+def test_a_set_that_only_one_was_asked_does_not_hide_the_fall_of_the_next(store: Store) -> None:
+    release(store, cards(store, {"guests": ranks(90), "old": ranks(90)}))
+    verdict = recall_holds(cards(store, {"new": ranks(90), "guests": ranks(70)}), store, SETTINGS)
+    assert not verdict.passed and "(guests) 0.700" in verdict.text("en")
+
+
+def test_of_several_falls_the_worst_is_told(store: Store) -> None:
+    release(store, cards(store, {"a": ranks(90), "b": ranks(90), "c": ranks(90)}))
+    verdict = recall_holds(cards(store, {"a": ranks(85), "b": ranks(60), "c": ranks(95)}), store, SETTINGS)
+    assert not verdict.passed and "(b) 0.600" in verdict.text("en")
+
+
+def test_the_tenth_broadcast_is_found_and_the_eleventh_is_not(store: Store) -> None:
+    found = dict.fromkeys(ranks(90), 10)
+    release(store, card(store, found))
+    assert recall_holds(card(store, found), store, SETTINGS).passed
+    verdict = recall_holds(card(store, dict.fromkeys(found, 11)), store, SETTINGS)
+    assert not verdict.passed and "in common (guests) 0.000, the best of the kept releases 1.000" in verdict.text("en")
+
+
+def test_a_fall_as_large_as_is_allowed_passes(store: Store) -> None:
+    release(store, card(store, ranks(64, 64)))
+    assert recall_holds(card(store, ranks(48, 64)), store, ReleaseSettings(max_recall_fall=0.25)).passed
+    assert not recall_holds(card(store, ranks(47, 64)), store, ReleaseSettings(max_recall_fall=0.25)).passed
+
+
+def test_figures_of_sets_with_few_questions_are_not_shown(store: Store) -> None:
+    verdict = recall_holds(cards(store, {"many": ranks(15, 30), "few": ranks(29, 29)}), store, SETTINGS)
+    assert verdict.figures == {"many recall@10": 0.5}
+    assert "many 0.500" in verdict.text("en") and "few" not in verdict.text("en")
+    assert "no questions" in recall_holds(cards(store, {"few": ranks(29, 29)}), store, SETTINGS).text("en")
+
+
+def test_what_cannot_be_read_does_not_pass_and_is_judged_anew_once_it_can(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "hcf.toml").write_text("", encoding="utf-8")
+    settings = load_settings(tmp_path / "hcf.toml", environ={})
+    gate = next(gate for gate in GATES if gate.judge is recall_holds)
+    made = card(store, ranks(90))
+    file = made.path / CARD
+    whole = file.read_bytes()
+    file.write_text("?", encoding="utf-8")
+    verdict = judge(gate, made, store, settings)
+    assert not verdict.passed and verdict.text("en").startswith("cannot be read; ") and CARD in verdict.text("zh")
+    with pytest.raises(GateFailed, match=r"recall_holds failed.*cannot be read"):
+        refuse({gate: verdict})
+    file.write_bytes(whole)
+    verdict = judge(gate, made, store, settings)
+    assert verdict.passed
+    refuse({gate: verdict})
+
+
+def test_a_damaged_kept_release_is_no_measure_and_the_others_are(store: Store) -> None:
+    release(store, card(store, ranks(90)), 100)
+    hurt = release(store, card(store, ranks(95)), 101)
+    (hurt.path / "manifest.json").write_text("?", encoding="utf-8")
+    torn = release(store, card(store, ranks(96)), 102)
+    torn.file("release.json").write_text("?", encoding="utf-8")
+    shutil.rmtree(store.open(RETRIEVAL_SCORECARD, torn.inputs[RETRIEVAL_SCORECARD]).path)
+    verdict = recall_holds(card(store, ranks(70)), store, SETTINGS)
+    assert not verdict.passed and "0.900" in verdict.text("en")
+    assert "100 transcripts are released" in enough_transcripts(turns(store, 90), store, SETTINGS).text("en")
+
+
+def test_all_transcripts_gone_is_an_accident_and_none_before_is_none(store: Store) -> None:
+    release(store, card(store, ranks(90)), 0)
+    assert enough_transcripts(turns(store, 0), store, SETTINGS).passed
+    release(store, card(store, ranks(90)), 10)
+    verdict = enough_transcripts(turns(store, 0), store, SETTINGS)
+    assert not verdict.passed and verdict.figures["lost_share"] == 1
+    assert enough_transcripts(turns(store, 11), store, SETTINGS).figures["lost_share"] == 0
+
+
 def test_a_card_of_earlier_versions_is_compared_by_its_figure(store: Store) -> None:
     release(store, card(store, {}, recall=0.9))
     assert recall_holds(card(store, ranks(85)), store, SETTINGS).passed
@@ -127,6 +221,7 @@ def test_most_of_the_transcripts_gone_is_an_accident_also_in_steps(store: Store)
         ({"train_loss": 2.0, "held_out_loss_base": 2.0, "held_out_loss": 2.09}, True),
         ({"train_loss": 2.0, "held_out_loss_base": 2.0, "held_out_loss": 2.11}, False),
         ({"train_loss": float("nan")}, False),
+        ({"train_loss": 2.0, "held_out_loss_base": float("nan"), "held_out_loss": 2.0}, False),
         ({"train_loss": float("inf"), "held_out_loss_base": 2.0, "held_out_loss": 1.0}, False),
         ({"train_loss": 2.0}, True),
         ({}, True),

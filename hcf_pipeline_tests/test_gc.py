@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from hcf_pipeline.chat.hold import hold_on
 from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TURNS, Release, pin
-from hcf_pipeline.chat.releases import releases, roll_back, serving_damage
+from hcf_pipeline.chat.releases import find_release, releases, roll_back, serving_damage
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.gc import sweep
 from hcf_pipeline.rag import sidecar
 from hcf_pipeline.rag.sidecar import Sidecar
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
+from hcf_pipeline.store.artifact import manifest_text
 
 
 @pytest.fixture
@@ -114,6 +117,20 @@ def test_files_that_are_shared_with_what_stays_free_nothing(store: Store) -> Non
     assert gone.n_bytes == (old.path / "manifest.json").stat().st_size
 
 
+def test_a_file_that_two_versions_share_is_counted_once_when_both_go(store: Store) -> None:
+    first = publish(store, "turn_table", "x" * 5000)
+
+    def build(folder: Path) -> Built:
+        os.link(first.file("text"), folder / "text")
+        (folder / "more").write_text("more", encoding="utf-8")
+        return Built({})
+
+    second = store.publish("turn_table", build, Recipe(2), like=first)
+    publish(store, "turn_table", "new")
+    gone = {one.path: one.n_bytes for one in sweep(store, keep=1).gone}
+    assert 5000 < gone[first.path] + gone[second.path] < 7000 and abs(gone[first.path] - gone[second.path]) < 1000
+
+
 def test_going_back_takes_the_release_before_and_says_when_there_is_none(store: Store) -> None:
     first, second = release(store, "a"), release(store, "b")
     assert roll_back(store).id == first.version and store.current("release") == first
@@ -122,6 +139,88 @@ def test_going_back_takes_the_release_before_and_says_when_there_is_none(store: 
     with pytest.raises(NotReady, match="no release that begins with zzz"):
         roll_back(store, "zzz")
     assert roll_back(store, second.version[:6]).id == second.version
+
+
+def test_going_back_holds_what_differs_from_now_on_and_the_way_forward_ends_that(store: Store) -> None:
+    first, second = release(store, "a"), release(store, "b")
+    roll_back(store)
+    held = hold_on(store)
+    assert held is not None and held.everything and held.rejected == second.version
+    roll_back(store, first.version)  # to where one is already: nothing is rejected, what was held stays held
+    assert hold_on(store) == held
+    roll_back(store, second.version)
+    assert hold_on(store) is None
+    roll_back(store, what="adapter")
+    held = hold_on(store)
+    assert held is not None and dict(held.versions) == {"lora_adapter": first.inputs["lora_adapter"]}
+
+
+def test_a_release_that_cannot_be_read_does_not_hide_those_before_it(store: Store) -> None:
+    first, second, third, fourth = (release(store, text) for text in "abcd")
+    fourth.file(POINTER).write_text("?", encoding="utf-8")
+    (third.path / "manifest.json").write_text("?", encoding="utf-8")
+    assert [listed.id for listed in releases(store)] == [second.version, first.version]
+    assert roll_back(store).id == second.version  # the one that serves is not among them
+    assert {listed.made for listed in releases(store)} == {first.created, second.created}
+
+
+def test_two_releases_that_begin_alike_are_told_apart_by_a_longer_beginning(store: Store) -> None:
+    made = [release(store, text) for text in "abc"]
+    with pytest.raises(NotReady, match="more than one release"):
+        find_release(store, "")
+    assert find_release(store, made[0].version).id == made[0].version
+
+
+@pytest.mark.parametrize("how", ["gone", "manifest unreadable", "known to be damaged", "built again otherwise"])
+def test_a_release_names_its_parts_that_are_lost_and_the_way_back_passes_it_over(store: Store, how: str) -> None:
+    first, second, _ = (release(store, text) for text in "abc")
+    adapter = store.open("lora_adapter", str(second.inputs["lora_adapter"]))
+    manifest = adapter.path / "manifest.json"
+    if how == "gone":
+        shutil.rmtree(adapter.path)
+    elif how == "manifest unreadable":
+        manifest.write_text("?", encoding="utf-8")
+    elif how == "known to be damaged":
+        adapter.file("text").write_text("flipped", encoding="utf-8")
+        with pytest.raises(ArtifactError):
+            store.verify(adapter)
+    else:
+        manifest.write_text(manifest_text({"text": "0" * 64}, {}, {}), encoding="utf-8")
+    assert [listed.lost for listed in releases(store)] == [(), ("lora_adapter",), ()]
+    with pytest.raises(ArtifactError, match="cannot serve any more: its lora_adapter"):
+        roll_back(store, second.version)
+    assert roll_back(store).id == first.version
+
+
+def test_where_all_earlier_releases_are_no_longer_whole_their_number_is_told(store: Store) -> None:
+    first, second, third = (release(store, text) for text in "abc")
+    for one in (first, second):
+        shutil.rmtree(
+            store.open("turn_table", store.open("faiss_index", one.inputs["faiss_index"]).inputs["turn_table"]).path
+        )
+    with pytest.raises(NotReady, match=r"no earlier release to go back to \(2 are no longer whole\)"):
+        roll_back(store)
+    assert store.current("release") == third and hold_on(store) is None
+
+
+def test_damage_in_what_only_an_earlier_release_uses_does_not_keep_the_later_one_from_serving(store: Store) -> None:
+    assert serving_damage(store) is None  # before the first release
+    first = release(store, "a")
+    adapter = store.open("lora_adapter", str(first.inputs["lora_adapter"]))
+    release(store, "b")
+    adapter.file("text").write_text("flipped", encoding="utf-8")
+    assert serving_damage(store) is None
+
+
+@pytest.mark.parametrize("part", ["lora_adapter", "base_model", "faiss_index", "turn_table", "release"])
+def test_damage_in_any_part_of_what_serves_is_found(store: Store, part: str) -> None:
+    second = release(store, "b")
+    hurt = second if part == "release" else store.current(part)
+    assert hurt is not None
+    file = hurt.path / next(iter(hurt.files))
+    file.write_bytes(file.read_bytes() + b" ")
+    found = serving_damage(store)
+    assert isinstance(found, ArtifactError) and part in str(found)
 
 
 def test_a_release_of_another_version_of_the_program_is_no_way_back(

@@ -11,6 +11,7 @@ from hcf_pipeline.asset_names import FAISS_INDEX, LORA_ADAPTER, RELEASE, TURN_TA
 from hcf_pipeline.chat.hold import differs, hold, hold_on, lift, refuse_while_held, with_holds
 from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TURNS, Pinned, Release
 from hcf_pipeline.errors import ArtifactError, GateFailed
+from hcf_pipeline.files import sealed
 from hcf_pipeline.models import ModelSource
 from hcf_pipeline.store import Store
 
@@ -133,6 +134,27 @@ def test_while_all_is_held_a_release_is_refused_with_the_way_out(store: Store) -
         refuse_while_held(store)
     lift(store)
     refuse_while_held(store)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "", "[]", "null", "{}", sealed({}), sealed({"versions": None, "rejected": "", "since": 0})]
+)
+def test_a_hold_that_cannot_be_read_holds_everything(store: Store, text: str) -> None:
+    """Nothing that a person rejected may come back because a byte went bad."""
+    (store.home / RELEASE / "hold.json").write_text(text, encoding="utf-8")
+    with pytest.raises(GateFailed, match="hcf release lift"):
+        refuse_while_held(store)
+    held = hold_on(store)
+    assert held is not None and held.rejected == "" and held.since == 0
+    assert with_holds(store, RELEASE, INPUTS) == INPUTS
+    assert lift(store) == held and hold_on(store) is None
+
+
+def test_a_later_hold_takes_the_place_of_an_earlier_one_and_of_nothing_ends_it(store: Store) -> None:
+    hold(store, "all", a_release(), "r1", "r2")
+    made = hold(store, "index", a_release(), "r1", "r3")
+    assert hold_on(store) == made and made is not None and (made.rejected, made.everything) == ("r3", False)
+    assert hold(store, "nothing", a_release(), "r1", "r3") is None and hold_on(store) is None
 
 
 def test_lifting_tells_what_was_held_and_twice_nothing(store: Store) -> None:

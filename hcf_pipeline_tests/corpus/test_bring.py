@@ -10,7 +10,7 @@ import pytest
 
 from hcf_pipeline.corpus.git import fetch_corpus
 from hcf_pipeline.corpus.survey import survey
-from hcf_pipeline.errors import CorpusError, MachineError
+from hcf_pipeline.errors import CorpusError, MachineError, ToolMissing
 from hcf_pipeline.settings import CorpusSettings
 
 
@@ -58,6 +58,24 @@ def test_an_address_out_of_reach_leaves_nothing_behind_and_no_password(tmp_path:
     assert list((tmp_path / "data").iterdir()) == []
 
 
+def test_without_git_the_way_to_get_it_is_told(upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(ToolMissing, match="apt install git"):
+        fetch_corpus(str(upstream), tmp_path / "data")
+
+
+def test_a_folder_that_is_in_the_way_and_no_clone_is_left_alone(upstream: Path, tmp_path: Path) -> None:
+    (tmp_path / "data" / "transcripts").mkdir(parents=True)
+    with pytest.raises(CorpusError, match="move it away"):
+        fetch_corpus(str(upstream), tmp_path / "data")
+
+
+@pytest.mark.parametrize("address", ["/", "https://"])
+def test_what_has_no_name_in_it_is_no_address(address: str, tmp_path: Path) -> None:
+    with pytest.raises((CorpusError, MachineError)):
+        fetch_corpus(address, tmp_path / "data")
+
+
 def test_a_plain_folder_is_sent_to_init(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="hcf init"):
         fetch_corpus(str(tmp_path), tmp_path / "data")
@@ -71,7 +89,8 @@ def test_a_look_at_a_folder_finds_labels_dates_and_noise(tmp_path: Path) -> None
     (tmp_path / "说明.md").write_text("这里没有发言", encoding="utf-8")
     found = survey(tmp_path)
     assert found.host == "老王"
-    assert sorted(found.guests) == ["观众A", "观众B"]
+    assert found.labels == (("老王", 25), ("观众A", 20), ("观众B", 20))  # by the text behind them
+    assert [n for _, n in found.noise] == [5] and found.refused == ()
     assert (found.n_dated, found.without_turns, found.n_files) == (5, ("说明.md",), 6)
     corpus = tomllib.loads(found.toml("x"))["corpus"]
     settings = CorpusSettings.model_validate(corpus)
@@ -88,6 +107,16 @@ def test_words_with_a_colon_are_no_labels_and_a_turns_further_lines_count_for_th
 
 
 def test_a_folder_without_two_labels_says_what_it_saw(tmp_path: Path) -> None:
-    (tmp_path / "a.md").write_text("独白：一\n独白：二\n独白：三\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match="独白"):
+    (tmp_path / "a.md").write_text("独白：一\n独白：二\n独白：三\n旁人：一\n旁人：二\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"独白 \(3\), 旁人 \(2\)"):
         survey(tmp_path)
+    (tmp_path / "b.md").write_text("旁人：三\n", encoding="utf-8")
+    assert survey(tmp_path).labels == (("独白", 3), ("旁人", 3))
+
+
+def test_of_a_large_folder_a_spread_of_files_is_read_and_all_are_counted(tmp_path: Path) -> None:
+    for n in range(1001):
+        (tmp_path / f"2024010{n % 9 + 1}-{n:04}.md").write_text("问：好\n答：好的，好的。\n", encoding="utf-8")
+    found = survey(tmp_path)
+    assert found.n_files == 1001 and 500 <= found.n_dated < 1001
+    assert found.labels == (("答", found.n_dated), ("问", found.n_dated))

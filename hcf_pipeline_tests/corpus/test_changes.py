@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,26 @@ def test_differences_name_what_is_new_changed_deleted_and_renamed() -> None:
     after = corpus({"a": "一", "b": "二，改了", "new/c": "三", "e": "五", "f": "六"})
     assert differences(before.hashes, after.hashes) == Differences(("f",), ("b",), ("d",), (("c", "new/c"),))
     assert differences(before.hashes, before.hashes) == Differences((), (), (), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "zh", "en"),
+    [
+        ({}, {"a": "一"}, "新增 a", "new a"),
+        ({"a": "一"}, {"a": "二"}, "改动 a", "changed a"),
+        ({"a": "一"}, {}, "删除 a", "deleted a"),
+        ({"a": "一"}, {"b": "一"}, "改名 a → b", "renamed a → b"),
+        ({"c": "三"}, dict(zip("abcdef", "一二三四五六", strict=True)), "新增 a b d … (5)", "new a b d … (5)"),
+        ({"d": "四"}, {"a": "一", "b": "二", "c": "三"}, "新增 a b c，删除 d", "new a b c, deleted d"),
+    ],
+)
+def test_a_difference_of_any_kind_is_one_and_is_told_by_its_first_names(
+    before: dict[str, str], after: dict[str, str], zh: str, en: str
+) -> None:
+    found = differences(corpus(before).hashes, corpus(after).hashes)
+    assert found and (found.text("zh"), found.text("en")) == (zh, en)
+    same = differences(corpus(after).hashes, corpus(after).hashes)
+    assert not same and same.text("en") == ""
 
 
 def test_one_of_two_new_copies_is_the_renamed_one() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hcf_pipeline.corpus import manifest as looking
 from hcf_pipeline.corpus.manifest import Look, Manifest, look_at, scan
 from hcf_pipeline.corpus.walk import LINK_BROKEN, LINK_LOOP, LINK_OUT, NAME_NOT_UTF8, UNREADABLE, walk
-from hcf_pipeline.errors import CorpusError
+from hcf_pipeline.errors import ArtifactError, CorpusError
 from hcf_pipeline.settings import CorpusSettings
 
 SETTINGS = CorpusSettings()
@@ -38,6 +38,30 @@ def test_files_come_in_path_order_without_readmes_and_hidden_folders(corpus: Pat
     (corpus / ".git" / "x.md").write_text("x", encoding="utf-8")
     (corpus / "notes.txt").write_text("x", encoding="utf-8")
     assert paths(scan(corpus, SETTINGS)) == ["2024-01-02.md", "a/2024-01-01.md"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"folder": "x", "files": [["a", 1]], "refused": []}', '{"folder": "x", "files": 3}']
+)
+def test_a_manifest_that_cannot_be_read_is_damaged(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ArtifactError, match="damaged"):
+        Manifest.load(tmp_path / "none.json")
+    (tmp_path / "corpus.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError, match="damaged"):
+        Manifest.load(tmp_path / "corpus.json")
+
+
+@pytest.mark.parametrize("pattern", ["2024-01-01.md", "a/*.md", "a/2024-01-01.md"])
+def test_a_pattern_is_that_of_a_name_or_of_a_path(corpus: Path, pattern: str) -> None:
+    assert paths(scan(corpus, CorpusSettings(include=[pattern]))) == ["a/2024-01-01.md"]
+    assert paths(scan(corpus, CorpusSettings(exclude=[pattern]))) == ["2024-01-02.md"]
+
+
+def test_a_link_deep_in_the_corpus_to_a_folder_it_lies_in_is_a_loop_at_once(corpus: Path) -> None:
+    (corpus / "a" / "b" / "c").mkdir(parents=True)
+    (corpus / "a" / "b" / "c" / "up").symlink_to(corpus / "a" / "b")
+    manifest = scan(corpus, SETTINGS)
+    assert [(one.file, one.reason) for one in manifest.refused] == [("a/b/c/up", LINK_LOOP)]
 
 
 def test_an_excluded_folder_is_left_out(corpus: Path) -> None:

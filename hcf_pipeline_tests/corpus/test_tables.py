@@ -65,6 +65,17 @@ def test_tables_hold_every_turn_and_pair_in_path_order(corpus: Path, tmp_path: P
     assert (report.n_transcripts, report.n_turns, report.first_date, report.parse_rate) == (2, 6, "2024-01-01", 1.0)
 
 
+def test_the_report_counts_what_a_reader_should_know(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "旧.md").write_text("开场\n乙：在\n甲：在的\n路人：我也在\n乙：好\n路人：好", encoding="utf-8")
+    (corpus / "空.md").write_text("", encoding="utf-8")
+    _, report = table(corpus, tmp_path)
+    assert report.host_labels == {"甲": 4} and report.unknown_labels == {"路人": 2}
+    assert (report.n_host_chars, report.n_guest_chars) == (2 + 3 + 2 + 2, 2 + 3 + 2 + 1 + 1)
+    assert (report.n_chars_before_first_label, report.n_noise_lines, report.n_undated) == (2, 0, 1)
+    assert (report.first_date, report.last_date) == ("2024-01-01", "2024-01-02")
+    assert (report.n_transcripts, report.parse_rate) == (3, 0.75)
+
+
 @pytest.mark.parametrize(
     ("content", "reason", "byte"),
     [

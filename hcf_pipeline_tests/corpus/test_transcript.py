@@ -252,6 +252,11 @@ def test_what_counts_as_a_loss_is_a_setting() -> None:
     assert [turn.flags for turn in turns] == ["", NOISE_REMOVED]
 
 
+def test_the_name_of_a_folder_and_an_ending_say_nothing_of_an_interruption() -> None:
+    assert GRAMMAR.interrupted("a/b/2024-01-16-INC.md")
+    assert not GRAMMAR.interrupted("2024-01-16-INC/2024-01-17.md") and not GRAMMAR.interrupted("a/2024-01-16.md.INC")
+
+
 def test_the_last_turn_of_an_interrupted_broadcast_is_flagged() -> None:
     transcript = parse_transcript(
         "乙：问\n甲：答到一半", GRAMMAR, interrupted=GRAMMAR.interrupted("x/2024-01-16-INC.md")

@@ -88,6 +88,7 @@ def test_without_a_pair_the_words_alone_rank_and_the_index_can_be_trusted(
     encoder = load_encoder(tmp_path / "encoder", "cpu", settings)
     assert not encoder.encode_documents(["水管怎么爆了？", "a"]).any() and encoder.dim == settings.dim
     (tmp_path / "embeddings").mkdir()
+    (tmp_path / "index").mkdir()
     write_embeddings(built.chunks, encoder, VectorCache(tmp_path / "vectors"), tmp_path / "embeddings")
     write_index(built.chunks, tmp_path / "embeddings", tmp_path / "index")
     assert self_test(tmp_path / "index").n_wrong == 0

@@ -47,6 +47,16 @@ def test_the_answer_that_follows_the_repeated_question_is_quoted_with_it(retriev
     assert "两千三" in quotes[0].text and "晚上好" not in quotes[0].text
 
 
+@pytest.mark.parametrize(("n_chars", "together"), [(120, True), (121, False)])
+def test_sentences_are_quoted_together_up_to_the_length_of_a_quotation(
+    retriever: Retriever, n_chars: int, together: bool
+) -> None:
+    first = "变速箱换了多少钱" + "".join(map(chr, range(0x5000, 0x5000 + 51))) + "。"
+    second = "".join(map(chr, range(0x6000, 0x6000 + n_chars - 61))) + "。"
+    quotes = best_quotes(retriever.query("变速箱换了多少钱").terms, [hit(first + second)], HOSTS)
+    assert len(first + second) == n_chars and quotes[0].text == (first + second if together else first)
+
+
 def test_guests_are_never_quoted(retriever: Retriever) -> None:
     assert best_quotes(retriever.query("变速箱").terms, [hit("变速箱换了两千三吧？", "水友")], HOSTS) == []
 

@@ -156,6 +156,32 @@ def test_a_long_answer_ends_with_a_sentence_and_a_long_question_begins_with_one(
     assert tally[CUT] == 1
 
 
+def test_a_window_is_filled_up_to_its_limits() -> None:
+    given_pairs = [pair(n, "问题？", f"第{n}个回答。") for n in range(1, 8)]
+    by_number = windows(given_pairs, SftSettings(max_chars=1000, max_pairs=3), Counter())
+    assert [len(window.exchanges) for window in by_number] == [3, 3, 1]
+    size = len("问题？") + len("第1个回答。")
+    by_size = windows(given_pairs, SftSettings(max_chars=4 * size, max_pairs=9), Counter())
+    assert [(len(window.exchanges), window.n_chars) for window in by_size] == [(4, 4 * size), (3, 3 * size)]
+
+
+@pytest.mark.parametrize(("n_guest", "kept"), [(60, 60), (61, 51)])
+def test_of_a_long_pair_the_question_gets_half_of_the_room_and_the_answer_the_rest(n_guest: int, kept: int) -> None:
+    question = "前情提要一二三四五。" + "问" * (n_guest - 11) + "？"
+    (window,) = windows([pair(1, question, "答" * 200)], SftSettings(max_chars=120), Counter())
+    ((guest, host),) = window.exchanges
+    assert (len(guest), len(host), window.n_chars) == (kept, 120 - kept, 120) and question.endswith(guest)
+
+
+def test_a_pair_of_just_the_length_of_a_sample_is_not_cut() -> None:
+    tally: Counter[str] = Counter()
+    ((window,), (cut,)) = (
+        tuple(windows([pair(1, "甲。" * 30, "乙。" * 30 + more)], SftSettings(max_chars=120), tally))
+        for more in ("", "丙")
+    )
+    assert window.n_chars == 120 and cut.n_chars == 120 and tally[CUT] == 1
+
+
 TEXT = st.text(alphabet="字句。！？，a \n「」", min_size=1, max_size=200)
 
 
