@@ -6,7 +6,7 @@ Needs cosmic-ray and coverage beside the project's packages (CONTRIBUTING.md). W
 temporary folder. Each test file runs once with coverage; then each mutant is tried with the files that reach its
 statement, in a process forked from one that has the libraries loaded already. A mutant that no file reaches survives.
 
-Not counted, since no test should notice: annotations, class decorators, `__repr__`, what is logged, sleeps and time
+Not counted, since no test should notice: annotations, class decorators, `__repr__`, what is logged or drawn, sleeps and time
 limits, the layout of JSON, digits that a figure is rounded to, and `strict=` (an assertion). Of the operators those are left out that only repeat another
 (`+` becomes `-`, and not each of eleven others).
 """
@@ -73,7 +73,7 @@ ROOMS = {
     ),
     "sft": Room(
         tuple(f"sft/{name}.py" for name in ("left_out", "pretrain", "sampler", "samples", "split", "training_log", "windows")),
-        tuple(f"sft/test_{name}.py" for name in ("left_out", "pretrain", "sampler", "samples", "split", "training_log")),
+        tuple(f"sft/test_{name}.py" for name in ("base_model", "left_out", "pretrain", "sampler", "samples", "split", "training_log")),
     ),
     "training": Room(
         tuple(
@@ -140,7 +140,10 @@ def uncounted(tree: ast.AST) -> Iterator[Span]:
             called = ast.unparse(node.func)
             if called == "round":
                 yield from map(span, node.args[1:])
-            elif called.startswith(("log.", "logger.", "self._say", "time.sleep")) or called == "warnings.warn":
+            elif (
+                called.startswith(("log.", "logger.", "self._say", "time.sleep", "axes.", "figure.", "Figure"))
+                or called == "warnings.warn"
+            ):
                 yield span(node)
 
 

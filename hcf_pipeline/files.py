@@ -41,7 +41,10 @@ def sealed(value: Mapping[str, object]) -> str:
 def unsealed(text: str) -> dict[str, Any]:
     """Raises ValueError or KeyError where the text is not what was sealed."""
     value: dict[str, Any] = json.loads(text)
-    if not isinstance(value, dict) or hash_of({name: part for name, part in value.items() if name != SEAL}) != value[SEAL]:
+    if (
+        not isinstance(value, dict)
+        or hash_of({name: part for name, part in value.items() if name != SEAL}) != value[SEAL]
+    ):
         raise ValueError(SEAL)
     return value
 

@@ -236,3 +236,10 @@ def test_an_adapter_that_made_its_base_worse_is_not_let_in(
 
     adapter = store.publish(LORA_ADAPTER, build, Recipe(1))
     assert adapter_learnt(adapter, store, SETTINGS).passed is passes
+
+
+def test_a_rise_of_the_loss_as_large_as_is_allowed_passes(store: Store) -> None:
+    losses = {"train_loss": 2.0, "held_out_loss_base": 2.0, "held_out_loss": 2.25}
+    adapter = store.publish(LORA_ADAPTER, lambda _: Built(losses), Recipe(1))
+    assert adapter_learnt(adapter, store, ReleaseSettings(max_loss_rise=0.25)).passed
+    assert not adapter_learnt(adapter, store, ReleaseSettings(max_loss_rise=0.24)).passed

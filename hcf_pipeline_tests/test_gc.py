@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.chat.hold import hold_on
-from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TURNS, Release, pin
+from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TURNS, Release, current_release, pin
 from hcf_pipeline.chat.releases import find_release, releases, roll_back, serving_damage
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.gc import sweep
@@ -129,6 +129,13 @@ def test_a_file_that_two_versions_share_is_counted_once_when_both_go(store: Stor
     publish(store, "turn_table", "new")
     gone = {one.path: one.n_bytes for one in sweep(store, keep=1).gone}
     assert 5000 < gone[first.path] + gone[second.path] < 7000 and abs(gone[first.path] - gone[second.path]) < 1000
+
+
+def test_before_the_first_release_the_way_to_one_is_told(store: Store) -> None:
+    with pytest.raises(NotReady, match=r"Nothing is released.*hcf refresh"):
+        current_release(store)
+    made = release(store, "a")
+    assert current_release(store).id == made.version
 
 
 def test_going_back_takes_the_release_before_and_says_when_there_is_none(store: Store) -> None:

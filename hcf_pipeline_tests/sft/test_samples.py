@@ -173,6 +173,14 @@ def test_of_a_long_pair_the_question_gets_half_of_the_room_and_the_answer_the_re
     assert (len(guest), len(host), window.n_chars) == (kept, 120 - kept, 120) and question.endswith(guest)
 
 
+def test_a_long_answer_is_cut_after_the_last_sentence_that_fits_and_anywhere_only_where_none_does() -> None:
+    sft = SftSettings(max_chars=120)
+    (window,) = windows([pair(1, "问？", "一二三四五六七八九。" * 20)], sft, Counter())
+    assert window.exchanges[0].host_text == "一二三四五六七八九。" * 11
+    (window,) = windows([pair(1, "问？", "长" * 200)], sft, Counter())
+    assert window.exchanges[0].host_text == "长" * 118
+
+
 def test_a_pair_of_just_the_length_of_a_sample_is_not_cut() -> None:
     tally: Counter[str] = Counter()
     ((window,), (cut,)) = (
