@@ -30,14 +30,8 @@ def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
     values = call.tried(tried)
     note_unreleased(call, settings, values)
 
-    def newest() -> Engine:
-        """The engine of the release that serves now, loaded."""
-        engine = engine_for(settings, values)
-        with only_json(), err.status(call.say("正在载入模型……", "Loading the models …")):
-            _ = engine.retriever, engine.generator
-        return engine
-
-    engine = newest()
+    engine = engine_for(settings, values)
+    _load(call, engine)
     persona = engine.release.persona
     imitation = call.say(f"这是对{persona}的模仿，不是本人。", f"This imitates {persona}; it is not the person.")
     out.print(
@@ -48,7 +42,12 @@ def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
         )
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
-    _Conversation(call, engine, newest, span).run()
+    _Conversation(call, engine, lambda: engine_for(settings, values), span).run()
+
+
+def _load(call: Invocation, engine: Engine) -> None:
+    with only_json(), err.status(call.say("正在载入模型……", "Loading the models …")):
+        _ = engine.retriever, engine.generator
 
 
 @contextmanager
@@ -118,7 +117,8 @@ class _Conversation:
             err.print(error.text(self._call.lang), markup=False)
             return
         if engine is not self._engine:
-            self._engine = engine
+            self._engine = engine  # the models of the old one make room before those of the new one are loaded
+            _load(self._call, engine)
             out.print(
                 self._call.say(f"（换到新的发布 {engine.release.id[:8]}）", f"(now by release {engine.release.id[:8]})")
             )
