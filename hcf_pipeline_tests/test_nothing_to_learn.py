@@ -8,7 +8,6 @@ import pytest
 
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.refresh import refresh
-from hcf_pipeline.errors import DataError
 from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline_tests.conftest import SMALL, Project
 from hcf_pipeline_tests.test_staleness import Silent
@@ -34,6 +33,9 @@ def test_without_a_pair_the_index_is_made_and_measured_and_says_that_nothing_was
     assert scorecard and "no question to measure by" in str(scorecard.metadata["fusion"])
 
 
-def test_training_without_a_pair_says_so_in_words(project: Project) -> None:
-    with pytest.raises(DataError, match="There is no pair to learn from"):
-        refresh(load_settings(project.root / "hcf.toml", environ={}), Silent())
+def test_training_without_a_pair_says_so_in_words_and_all_else_is_released(project: Project) -> None:
+    done = refresh(load_settings(project.root / "hcf.toml", environ={}), Silent())
+    assert done.nothing_to_learn is not None and "There is no pair to learn from" in done.nothing_to_learn.en
+    assert done.release and {"release", "sample_answers"} <= set(done.ran)
+    answers = store_of(load_settings(project.root / "hcf.toml", environ={})).current("sample_answers")
+    assert answers and "no question to answer" in str(answers.metadata["answers"])
