@@ -39,19 +39,25 @@ class Generator:
         halt = stop or threading.Event()
         left = threading.Event()  # the reader has gone
 
+        def unwanted() -> bool:
+            return halt.is_set() or left.is_set()
+
         class Halted(StoppingCriteria):  # type: ignore[misc]
             def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
-                return torch.full((input_ids.shape[0],), halt.is_set() or left.is_set(), device=input_ids.device)
+                return torch.full((input_ids.shape[0],), unwanted(), device=input_ids.device)
 
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         failure: list[BaseException] = []
 
         def work() -> None:
             while not self._turn.acquire(timeout=WAIT_S):
-                if halt.is_set() or left.is_set():
+                if unwanted():
                     streamer.end()
                     return
             try:
+                if unwanted():
+                    streamer.end()
+                    return
                 prompt = self._fit(messages).to(self.model.device)  # (1, T)
                 self.model.generate(
                     input_ids=prompt,
