@@ -111,6 +111,11 @@ class Engine:
         self._generator = _Once(self._open_generator)
         self._turns = _Once(lambda: self._verified(TURNS).path)
 
+    def close(self) -> None:
+        """Lets go of the release's parts at once; without it they are held until this object is collected."""
+        for lease in self._leases.values():
+            lease.release()
+
     @property
     def retriever(self) -> Retriever:
         return self._retriever()

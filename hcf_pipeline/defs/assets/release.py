@@ -1,6 +1,7 @@
 """The release that the chat model serves, and three answers from it to look at."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -86,19 +87,20 @@ def sample_answers(
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         from hcf_pipeline.chat.engine import engine_of
 
-        engine = engine_of(store, settings, inputs[RELEASE], seed=SEED)
         shown: list[str] = []
-        for n, question in enumerate(asked_in_corpus(inputs[PARSED_PAIRS].path / PAIRS, N_SAMPLES), 1):
-            step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
-            answer = engine.answer(question)
-            quotes = [
-                f"> **{cell(q.label)}** {cell(q.text)} [{q.n}] {q.date or '?'} `{cell(q.transcript)}` {q.turn}"
-                for q in answer.quotes
-            ]
-            sources = [
-                f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}" for c in answer.citations
-            ]
-            shown.append("\n\n".join([f"**{cell(question)}**", *quotes, cell(answer.text), *sources]))
+        with closing(engine_of(store, settings, inputs[RELEASE], seed=SEED)) as engine:
+            for n, question in enumerate(asked_in_corpus(inputs[PARSED_PAIRS].path / PAIRS, N_SAMPLES), 1):
+                step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
+                answer = engine.answer(question)
+                quotes = [
+                    f"> **{cell(q.label)}** {cell(q.text)} [{q.n}] {q.date or '?'} `{cell(q.transcript)}` {q.turn}"
+                    for q in answer.quotes
+                ]
+                sources = [
+                    f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}"
+                    for c in answer.citations
+                ]
+                shown.append("\n\n".join([f"**{cell(question)}**", *quotes, cell(answer.text), *sources]))
         text = Markdown("\n\n---\n\n".join(shown) or NOTHING_ASKED)
         (folder / "answers.md").write_text(text, encoding="utf-8")
         return Built({"questions": len(shown), "answers": text})
