@@ -87,8 +87,13 @@ def require_unchanged(source: ModelSource, home: Path, *, deep: bool = False) ->
 
 def model_files(folder: Path) -> dict[str, Path]:
     """The files that a model is loaded from, by their name under the folder; hidden ones and other formats left out."""
+    return {name: path for name, path in visible_files(folder).items() if is_wanted(name)}
+
+
+def visible_files(folder: Path) -> dict[str, Path]:
+    """Files below a folder by their relative name, hidden ones left out."""
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name: path for name, path in found.items() if is_wanted(name) and not re.search(r"(^|/)\.", name)}
+    return {name: path for name, path in found.items() if not re.search(r"(^|/)\.", name)}
 
 
 def is_wanted(name: str) -> bool:

@@ -67,8 +67,9 @@ def roll_back(store: Store, beginning: str | None = None, what: Held | None = No
     release, ends a hold. The caller holds the home's lock. Raises ArtifactError where it could not serve: damaged, or
     written by another version of this program.
     """
-    ids = [listed.id for listed in releases(store)]
-    before = next((listed for listed in releases(store) if listed.serves), None)
+    there = releases(store)
+    ids = [listed.id for listed in there]
+    before = next((listed for listed in there if listed.serves), None)
     listed = find_release(store, beginning) if beginning else _one_before(store)
     for pinned in listed.release.pinned:
         _must_be_whole(store, listed, pinned)

@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,16 @@ from hcf_pipeline.errors import HubError, SettingsError
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.hub.errors import disk_full, endpoint, explain, not_cached
 from hcf_pipeline.hub.token import Token, find_token
-from hcf_pipeline.models import UNWANTED, WANTED, ModelSource, file_digests, is_wanted, matches, model_files
+from hcf_pipeline.models import (
+    UNWANTED,
+    WANTED,
+    ModelSource,
+    file_digests,
+    is_wanted,
+    matches,
+    model_files,
+    visible_files,
+)
 from hcf_pipeline.settings import HubSettings, Settings
 
 Kind = Literal["language model", "encoder", "reranker"]
@@ -175,7 +184,7 @@ def _require_digests(path: Path, known: set[str], model: str) -> None:
     A file that differs is removed, so that the next call fetches it again. Where the cache has no links (Windows),
     only sizes and headers are checked.
     """
-    for file in _files(path).values():
+    for file in visible_files(path).values():
         blob = file.resolve()
         if blob.parent.name != "blobs" or blob.name in known:
             continue
@@ -225,7 +234,7 @@ def _require_complete(folder: Path, model: str, kind: Kind) -> None:
     """Refuses a folder with shards missing, or weights cut short."""
     from safetensors import SafetensorError, safe_open
 
-    files = _files(folder)
+    files = visible_files(folder)
     _require_loadable(files, model, kind)
     for name, path in files.items():
         if not is_wanted(name):
@@ -257,12 +266,6 @@ def _is_network(error: Exception) -> bool:
 
     failed_inside = isinstance(error, HfHubHTTPError) and error.response.status_code >= 500
     return failed_inside or isinstance(error, httpx2.TransportError)
-
-
-def _files(folder: Path) -> Mapping[str, Path]:
-    """Files below a folder by their relative name, hidden ones left out."""
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name: path for name, path in found.items() if not re.search(r"(^|/)\.", name)}
 
 
 def _free(folder: Path) -> int:
