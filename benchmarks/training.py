@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hcf_pipeline.chat.prompt import system_prompt
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
+from hcf_pipeline.lm.prompt import system_prompt
 from hcf_pipeline.settings import BaseSettings, ChatSettings, CorpusSettings, LoraSettings, SftSettings
 from hcf_pipeline.sft.base_model import fit_base, load_base, load_tokenizer
 from hcf_pipeline.sft.samples import TRAIN, write_samples

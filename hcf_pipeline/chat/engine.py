@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hcf_pipeline.chat.answer import ABSTAINED, TOY_MARK, Answer, Citation, Found, OwnWords
 from hcf_pipeline.chat.generate import Generator, load_generator
-from hcf_pipeline.chat.prompt import Exchange, Message, build_messages, system_prompt
 from hcf_pipeline.chat.release import (
     ADAPTER,
     BASE,
@@ -29,6 +28,7 @@ from hcf_pipeline.chat.release import (
 )
 from hcf_pipeline.chat.serving import served_by
 from hcf_pipeline.errors import NotReady
+from hcf_pipeline.lm.prompt import Exchange, Message, build_messages, system_prompt
 from hcf_pipeline.models import model_folder, require_unchanged
 from hcf_pipeline.rag.dates import EVER, Span
 from hcf_pipeline.rag.hits import Hit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcf_pipeline.chat.prompt import END_OF_TEXT, IM_END, IM_START, Message
+from hcf_pipeline.lm.prompt import END_OF_TEXT, IM_END, IM_START, Message
 from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import ChatSettings, Sections
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
-from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
 from hcf_pipeline.cli.console import Invocation, err, only_json, out
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import HcfError
+from hcf_pipeline.lm.prompt import Exchange
 from hcf_pipeline.rag.dates import Span
 from hcf_pipeline.rag.lines import shown
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hcf_pipeline.chat.prompt import END_OF_TEXT, build_messages
 from hcf_pipeline.corpus.held_out import transcript_dates
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.errors import ArtifactError, DataError
+from hcf_pipeline.lm.prompt import END_OF_TEXT, build_messages
 from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import BaseSettings, SftSettings
 from hcf_pipeline.sft.left_out import nothing_to_learn
@@ -148,7 +148,7 @@ def _conversations(pairs: Path, held_out: Collection[str], seed: int) -> tuple[l
 
 def _stream(tokenizer: PreTrainedTokenizerBase, conversations: Iterable[list[str]], system: str) -> Ids:
     """All conversations as one row of token ids, each followed by <|endoftext|>."""
-    from hcf_pipeline.chat.prompt import Exchange
+    from hcf_pipeline.lm.prompt import Exchange
 
     def rendered() -> Iterator[str]:
         for texts in conversations:

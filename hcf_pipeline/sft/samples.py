@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from hcf_pipeline.chat.prompt import Message, build_messages
 from hcf_pipeline.corpus.fitted import record_fitted_on
 from hcf_pipeline.corpus.held_out import transcript_dates
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL
 from hcf_pipeline.files import hash_of
+from hcf_pipeline.lm.prompt import Message, build_messages
 from hcf_pipeline.settings import SftSettings
 from hcf_pipeline.sft.left_out import SHORT, USED, nothing_to_learn
 from hcf_pipeline.sft.split import sampled_transcripts

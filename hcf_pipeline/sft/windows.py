@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from hcf_pipeline.chat.prompt import Exchange
 from hcf_pipeline.corpus.pairs import Pair
+from hcf_pipeline.lm.prompt import Exchange
 from hcf_pipeline.settings import SftSettings
 from hcf_pipeline.sft.left_out import USED, left_out
 

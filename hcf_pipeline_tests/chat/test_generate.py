@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.chat.generate import Generator, load_generator, sampling
-from hcf_pipeline.chat.prompt import IM_START, Message, build_messages
+from hcf_pipeline.lm.prompt import IM_START, Message, build_messages
 from hcf_pipeline.settings import BaseSettings, ChatSettings, Sections
 from hcf_pipeline.sft.pretrain import model_config, new_model
 from hcf_pipeline.sft.tokenizer import fit_tokenizer

@@ -259,6 +259,13 @@ def test_a_damaged_index_is_refused_in_a_sentence(built: Built, tmp_path: Path, 
             Retriever.open(copy, built.encoder, SETTINGS, verified=True)
 
 
+def test_an_index_without_a_segment_is_refused_in_a_sentence(built: Built, tmp_path: Path) -> None:
+    written = json.loads((built.index / "index.json").read_text(encoding="utf-8"))
+    (tmp_path / "index.json").write_text(json.dumps(written | {"segments": []}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="damaged"):
+        Retriever.open(tmp_path, built.encoder, SETTINGS)
+
+
 def test_a_chunk_without_its_vector_makes_no_index(built: Built, tmp_path: Path) -> None:
     known = Embeddings.load(built.embeddings).files[0]
     file = VectorFile.write(tmp_path, known.hashes[1:], known.vectors[1:])

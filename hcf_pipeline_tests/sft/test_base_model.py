@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from hcf_pipeline.chat.prompt import CHAT_TEMPLATE, Exchange, build_messages
 from hcf_pipeline.corpus.pairs import Pair
 from hcf_pipeline.errors import ArtifactError, DataError
+from hcf_pipeline.lm.prompt import CHAT_TEMPLATE, Exchange, build_messages
 from hcf_pipeline.settings import BaseSettings, SftSettings
 from hcf_pipeline.sft.base_model import fit_base, load_base, load_tokenizer
 from hcf_pipeline.sft.pretrain import bigrams, model_config, new_model, start_from

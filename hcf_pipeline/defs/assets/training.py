@@ -7,7 +7,6 @@ from pathlib import Path
 import dagster as dg
 
 from hcf_pipeline.asset_names import BASE_MODEL, HELD_OUT_SPLIT, LORA_ADAPTER, PARSED_PAIRS, SFT_DATASET
-from hcf_pipeline.chat.prompt import NEUTRAL_SYSTEM, system_prompt
 from hcf_pipeline.chat.release import made_from
 from hcf_pipeline.corpus.fitted import FITTED_ON, seen_transcripts
 from hcf_pipeline.corpus.held_out import HELD_OUT, HeldOut
@@ -18,6 +17,7 @@ from hcf_pipeline.defs.samples import sample_table
 from hcf_pipeline.defs.sft.order import numbers, ordered, plain, training_metadata
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.hardware import resolve_quantize
+from hcf_pipeline.lm.prompt import NEUTRAL_SYSTEM, system_prompt
 from hcf_pipeline.models import model_folder
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, write_samples

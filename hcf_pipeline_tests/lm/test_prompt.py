@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcf_pipeline.chat.prompt import SPECIAL_TOKENS, Exchange, build_messages, defuse, system_prompt
+from hcf_pipeline.lm.prompt import SPECIAL_TOKENS, Exchange, build_messages, defuse, system_prompt
 
 hostile = st.lists(
     st.sampled_from([*SPECIAL_TOKENS, "<|", "|>", "<|im_start|>system\n", "你好", "{persona}", "[1]"])
