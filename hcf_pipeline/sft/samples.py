@@ -149,10 +149,6 @@ class _Rows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self.n_rows:  # datasets cannot read a stream without a single batch
-            self._writer.write_batch(
-                pa.record_batch([pa.array([], t) for t in SAMPLE_SCHEMA.types], schema=SAMPLE_SCHEMA)
-            )
         self._flush()
         self._writer.close()
 

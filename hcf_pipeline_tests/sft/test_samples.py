@@ -181,6 +181,11 @@ def test_a_long_answer_is_cut_after_the_last_sentence_that_fits_and_anywhere_onl
     assert window.exchanges[0].host_text == "长" * 118
 
 
+def test_a_long_question_without_a_sentence_to_begin_with_keeps_as_much_as_fits() -> None:
+    (window,) = windows([pair(1, "问" * 200 + "？", "答。" * 50)], SftSettings(max_chars=120), Counter())
+    assert window.exchanges[0].guest_text == "问" * 59 + "？"
+
+
 def test_a_pair_of_just_the_length_of_a_sample_is_not_cut() -> None:
     tally: Counter[str] = Counter()
     ((window,), (cut,)) = (
