@@ -16,6 +16,10 @@ from filelock import FileLock
 
 from hcf_pipeline_tests.faults import tally
 
+# Two workers share the cores: threads of OpenMP that wait for each other shall sleep, and not keep a core busy meanwhile
+# (libgomp reads it as torch is loaded; a fit on two threads beside another took three times as long without).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"
 REFRESHED = "refreshed.json"  # in the finished project: what `hcf refresh --json` said

@@ -98,7 +98,7 @@ def test_every_window_is_a_run_of_the_stream_and_a_short_stream_is_one_window(n:
     model = new_model(model_config(n, TINY, eos=1, pad=0))
     windows: list[torch.Tensor] = []
     model.register_forward_pre_hook(lambda _, __, given: windows.append(given["input_ids"]), with_kwargs=True)
-    pretrain(model, ids, TINY, lambda *_: None)
+    pretrain(model, ids, TINY.model_copy(update={"steps": 8}), lambda *_: None)
     length = min(SEQUENCE, n - 1)
     assert {tuple(window.shape) for window in windows} == {(BATCH, length - 1)}
     starts = [int(row[0]) for window in windows for row in window]
@@ -106,7 +106,7 @@ def test_every_window_is_a_run_of_the_stream_and_a_short_stream_is_one_window(n:
         (row == torch.arange(int(row[0]), int(row[0]) + length - 1)).all() for window in windows for row in window
     )
     assert min(starts) >= 0 and max(starts) <= n - length - 1
-    assert len(set(starts)) > 20 or n - length == 1
+    assert len(set(starts)) > 10 or n - length == 1
 
 
 def test_a_corpus_of_one_token_has_bigrams_too() -> None:
