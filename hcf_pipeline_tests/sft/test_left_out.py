@@ -52,7 +52,8 @@ def test_any_flag_leaves_a_pair_out_also_one_that_this_module_has_no_words_for()
 
 def test_the_commonest_reason_stands_first_and_has_the_next_step() -> None:
     counts = {"used": 9, SHORT: 1, "noise_removed": 3}
-    assert reasons(counts, "en").startswith("3 where [corpus] noise")
+    assert reasons(counts, "en").startswith("3 where [corpus] noise took something away, 1 ")
+    assert reasons(counts, "zh").startswith("3 个被 [corpus] noise 去掉了内容，1 个")
     assert next_step(counts, "en") == "check noise and lost_pattern of [corpus]"
 
 
