@@ -18,8 +18,9 @@ from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.lm.prompt import system_prompt
+from hcf_pipeline.lm.tokenizer import load_tokenizer
 from hcf_pipeline.settings import BaseSettings, ChatSettings, CorpusSettings, LoraSettings, SftSettings
-from hcf_pipeline.sft.base_model import fit_base, load_base, load_tokenizer
+from hcf_pipeline.sft.base_model import fit_base, load_base
 from hcf_pipeline.sft.samples import TRAIN, write_samples
 from hcf_pipeline.sft.train import train_adapter
 
