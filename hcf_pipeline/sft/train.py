@@ -102,7 +102,7 @@ def train_adapter(
         n_fitting = len(splits[TRAIN]) - n_too_long
         unseen = _without(splits[HELD_OUT], left_out)
         judged = that_fit(_spread(unseen, lora.held_out_samples), chat_format, lora.max_length)
-        config = _config(lora, work, steps_for(n_fitting, lora), target)
+        config = trainer_config(lora, work, steps_for(n_fitting, lora), target)
         if one_gpu(config):
             say("Several GPUs are visible; training uses the first of them (CUDA_VISIBLE_DEVICES chooses another).")
         run = what_counts(base, samples, lora, quantize, device, number)
@@ -110,7 +110,7 @@ def train_adapter(
         model = load_base(base, device, quantize)
         if not is_quantized(quantize, target):
             model = model.to(trains_in(target))
-        trainer = make_trainer(model, chat_format.tokenizer, train, config, _lora_config(lora), run, report)
+        trainer = make_trainer(model, chat_format.tokenizer, train, config, lora_config(lora), run, report)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         _save_adapter(trainer.model, out, base_name)
         state, tokens_per_s = trainer.state, trainer.tokens_per_s
@@ -237,7 +237,8 @@ def _spread(samples: Dataset, n: int) -> Dataset:
     return samples if len(samples) <= n else samples.select([i * len(samples) // n for i in range(n)])
 
 
-def _lora_config(lora: LoraSettings) -> LoraConfig:
+def lora_config(lora: LoraSettings) -> LoraConfig:
+    """The adapter as PEFT's configuration."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -250,7 +251,8 @@ def _lora_config(lora: LoraSettings) -> LoraConfig:
     )
 
 
-def _config(lora: LoraSettings, work: Path, n_steps: int, device: str) -> SFTConfig:
+def trainer_config(lora: LoraSettings, work: Path, n_steps: int, device: str) -> SFTConfig:
+    """The training as TRL's configuration; checkpoints go to `work`."""
     import torch
     from trl import SFTConfig
 

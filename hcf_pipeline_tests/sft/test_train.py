@@ -29,11 +29,11 @@ from hcf_pipeline.sft.rows import to_learn
 from hcf_pipeline.sft.samples import write_samples
 from hcf_pipeline.sft.train import (
     TrainReport,
-    _config,
-    _lora_config,
+    lora_config,
     one_gpu,
     steps_for,
     train_adapter,
+    trainer_config,
     trains_in,
     what_counts,
 )
@@ -80,9 +80,9 @@ def test_the_loss_is_on_the_hosts_words_and_his_end_of_turn_alone(base: Path, sa
     chat_format = load_format(base)
     tokenizer = chat_format.tokenizer
     dataset = load_from_disk(samples, keep_in_memory=True)["train"]
-    config = _config(LORA, tmp_path, 10, "cpu")
+    config = trainer_config(LORA, tmp_path, 10, "cpu")
     rows, _ = to_learn(dataset, chat_format, LORA.model_copy(update={"max_steps": 0}))
-    trainer = make_trainer(load_base(base, "cpu"), tokenizer, rows, config, _lora_config(LORA), {}, print)
+    trainer = make_trainer(load_base(base, "cpu"), tokenizer, rows, config, lora_config(LORA), {}, print)
     for raw, row in zip(dataset, trainer.train_dataset, strict=True):
         learnt = tokenizer.decode([label for label in row["labels"] if label != -100])
         said = [message["content"] for message in raw["messages"] if message["role"] == "assistant"]
@@ -405,7 +405,7 @@ def test_nothing_is_judged_by_transcripts_that_were_seen_and_the_report_says_how
 
 
 def test_one_gpu_is_used_where_there_are_several(tmp_path: Path) -> None:
-    config = _config(LORA, tmp_path, 10, "cpu")
+    config = trainer_config(LORA, tmp_path, 10, "cpu")
     assert not one_gpu(config)
     config._n_gpu = 4
     assert one_gpu(config) and config.n_gpu == 1
