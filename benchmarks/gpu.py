@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import math
 import os
 import subprocess
@@ -130,7 +131,7 @@ class Bench:
     @cached_property
     def quantize(self) -> str:
         """4 bits, as a GPU is trained with; without bitsandbytes none."""
-        return "4bit" if _version("bitsandbytes") else "none"
+        return "4bit" if importlib.util.find_spec("bitsandbytes") else "none"
 
     def run(self) -> None:
         table, (first, second) = self.table, self.size.lengths

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from trainers import Conversation, seconds_of
 
-from hcf_pipeline.lm.chat_format import ChatFormat
+from hcf_pipeline.lm.chat_format import ChatFormat, Encoded
 from hcf_pipeline.settings import LoraSettings
-from hcf_pipeline.sft.rows import NOT_LEARNT, rows_of
+from hcf_pipeline.sft.rows import NOT_LEARNT, labels_of
 from hcf_pipeline.sft.train import lora_config
 
 if TYPE_CHECKING:
@@ -35,8 +35,12 @@ def compare(
 
     torch.manual_seed(0)
     model = get_peft_model(base, lora_config(lora)).train()
-    rows = rows_of([chat_format.encode(messages) for messages in conversations])
-    batch = _batch(rows, chat_format.tokenizer.pad_token_id, device, padded=padded)
+    batch = _batch(
+        [chat_format.encode(messages) for messages in conversations],
+        chat_format.tokenizer.pad_token_id,
+        device,
+        padded=padded,
+    )
 
     def once() -> _Result:
         model.zero_grad(set_to_none=True)
@@ -70,18 +74,21 @@ def compare(
     return f"chosen: {' or '.join(same) or 'none of these'} (by its results); {'; '.join(told)}"
 
 
-def _batch(rows: Any, pad: int, device: str, *, padded: bool) -> dict[str, torch.Tensor]:
-    """The rows, padded to the longest; or cut to the shortest, so that none is."""
+def _batch(conversations: Sequence[Encoded], pad: int, device: str, *, padded: bool) -> dict[str, torch.Tensor]:
+    """Padded to the longest; or cut to the shortest, so that none is."""
     import torch
 
-    lengths = [len(ids) for ids in rows["input_ids"]]
+    lengths = [len(encoded.ids) for encoded in conversations]
     n = max(lengths) if padded else min(lengths)
-    ids, labels = (
-        torch.tensor([[*row[:n], *[fill] * (n - len(row))] for row in rows[name]], device=device)
-        for name, fill in (("input_ids", pad), ("labels", NOT_LEARNT))
-    )
-    mask = torch.tensor([[1] * min(n, length) + [0] * (n - length) for length in lengths], device=device)
-    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+    def filled(rows: list[list[int]], fill: int) -> torch.Tensor:
+        return torch.tensor([[*row[:n], *[fill] * (n - len(row))] for row in rows], device=device)
+
+    return {
+        "input_ids": filled([encoded.ids for encoded in conversations], pad),
+        "labels": filled([labels_of(encoded) for encoded in conversations], NOT_LEARNT),
+        "attention_mask": filled([[1] * length for length in lengths], 0),
+    }
 
 
 def _apart(result: _Result, other: _Result) -> str:

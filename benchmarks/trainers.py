@@ -21,7 +21,7 @@ from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.lm.chat_format import ChatFormat
 from hcf_pipeline.lm.prompt import Message, build_messages, system_prompt
 from hcf_pipeline.settings import ChatSettings, CorpusSettings, LoraSettings, SftSettings
-from hcf_pipeline.sft.rows import NOT_LEARNT, rows_of
+from hcf_pipeline.sft.rows import NOT_LEARNT, labels_of, rows_of
 from hcf_pipeline.sft.train import lora_config, trainer_config
 from hcf_pipeline.sft.windows import windows
 
@@ -141,7 +141,8 @@ def plain(
 
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    rows = rows_of([chat_format.encode(messages) for messages in conversations])
+    encoded = [chat_format.encode(messages) for messages in conversations]
+    rows = [{"input_ids": one.ids, "labels": labels_of(one)} for one in encoded]
     collator = DataCollatorForLanguageModeling(chat_format.tokenizer, mlm=False)
     arguments = TrainingArguments(bf16=device == "cuda", remove_unused_columns=False, **_common(lora, work, device))
     trainer = Trainer(model=get_peft_model(model, lora_config(lora)), args=arguments, train_dataset=rows)

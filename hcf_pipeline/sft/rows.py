@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from hcf_pipeline.errors import DataError
@@ -45,10 +44,14 @@ def rows_of(conversations: Sequence[Encoded]) -> Dataset:
     """A row of `input_ids` and `labels` for each conversation."""
     from datasets import Dataset
 
-    ids = [np.asarray(encoded.ids, dtype=np.int64) for encoded in conversations]
-    labels = [np.where(encoded.learnt, row, NOT_LEARNT) for encoded, row in zip(conversations, ids, strict=True)]
     kind = pa.list_(pa.int64())
-    return Dataset(pa.table({"input_ids": pa.array(ids, kind), "labels": pa.array(labels, kind)}))
+    ids = pa.array([encoded.ids for encoded in conversations], kind)
+    return Dataset(pa.table({"input_ids": ids, "labels": pa.array(map(labels_of, conversations), kind)}))
+
+
+def labels_of(encoded: Encoded) -> list[int]:
+    """The ids that are learnt, NOT_LEARNT in the place of the others."""
+    return [n if learnt else NOT_LEARNT for n, learnt in zip(encoded.ids, encoded.learnt, strict=True)]
 
 
 def that_fit(samples: Dataset, chat_format: ChatFormat, max_length: int) -> Dataset:
