@@ -8,28 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcf_pipeline.lm.prompt import END_OF_TEXT, IM_END, IM_START, Message
+from hcf_pipeline.lm.chat_format import ChatFormat, load_format
+from hcf_pipeline.lm.prompt import Message
 from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import ChatSettings, Sections
 
 if TYPE_CHECKING:
     import torch
-    from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import LogitsProcessor, PreTrainedModel
 
 WAIT_S = 0.1  # for a turn, between two looks at whether anybody still wants the answer
 
 
 @dataclass(frozen=True)
 class Generator:
-    """A language model with its tokenizer. Safe to share between threads: they take turns at the model."""
+    """A language model with its chat format. Safe to share between threads: they take turns at the model."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    chat_format: ChatFormat
     chat: ChatSettings
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def stream(self, messages: Sequence[Message], stop: threading.Event | None = None) -> Iterator[str]:
-        """The assistant's text, piece by piece; ends at <|im_end|>, at max_new_tokens, or soon after `stop` is set.
+        """The assistant's text, piece by piece; ends at a token that ends an answer, at max_new_tokens, or soon after `stop` is set.
 
         The model writes on while the reader pauses, so a slow reader keeps nobody from their turn.
         """
@@ -46,7 +47,7 @@ class Generator:
             def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
                 return torch.full((input_ids.shape[0],), unwanted(), device=input_ids.device)
 
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        streamer = TextIteratorStreamer(self.chat_format.tokenizer, skip_prompt=True, skip_special_tokens=True)
         failure: list[BaseException] = []
 
         def work() -> None:
@@ -68,9 +69,9 @@ class Generator:
                     do_sample=False,  # the processors draw, by a generator of this answer's own
                     max_new_tokens=self.chat.max_new_tokens,
                     repetition_penalty=self.chat.repetition_penalty,
-                    pad_token_id=self.tokenizer.pad_token_id,
-                    eos_token_id=self._ids(IM_END, END_OF_TEXT),
-                    suppress_tokens=self._ids(IM_START),  # no turn of its own inside the answer
+                    pad_token_id=self.chat_format.tokenizer.pad_token_id,
+                    eos_token_id=self.chat_format.stop_ids,
+                    suppress_tokens=self.chat_format.suppressed_ids,  # no turn of its own inside the answer
                 )
             except BaseException as error:
                 failure.append(error)
@@ -90,9 +91,6 @@ class Generator:
         if failure:
             raise failure[0]
 
-    def _ids(self, *tokens: str) -> list[int]:
-        return [int(self.tokenizer.convert_tokens_to_ids(token)) for token in tokens]
-
     def _fit(self, messages: Sequence[Message]) -> torch.Tensor:
         """The prompt's token ids, shape (1, T). What is oldest goes first when the context window is too small.
 
@@ -104,7 +102,7 @@ class Generator:
         room = max(1, int(self.model.config.max_position_embeddings) - self.chat.max_new_tokens)
         kept = list(messages)
         while True:
-            ids: list[int] = self.tokenizer.apply_chat_template(kept, add_generation_prompt=True, return_dict=False)
+            ids = self.chat_format.encode(kept, ask=True).ids
             if len(ids) <= room or len(kept) <= 2:
                 return torch.tensor([ids[-room:]])
             del kept[1:3]
@@ -140,7 +138,7 @@ def sampling(chat: ChatSettings, device: torch.device) -> list[LogitsProcessor]:
 def load_generator(base: Path, adapter: Path, sections: Sections) -> Generator:
     """Base and adapter, as the adapter was judged."""
     quiet_libraries()
-    from hcf_pipeline.sft.base_model import load_adapted, load_tokenizer
+    from hcf_pipeline.sft.base_model import load_adapted
 
     model = load_adapted(base, adapter, sections.chat.device, sections.base.quantize)
-    return Generator(model, load_tokenizer(base), sections.chat)
+    return Generator(model, load_format(base), sections.chat)

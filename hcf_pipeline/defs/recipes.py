@@ -61,7 +61,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         TURN_TABLE: Recipe(3, reads(*(f"corpus.{name}" for name in TURNS_BY))),
         PARSED_PAIRS: Recipe(3),
         HELD_OUT_SPLIT: Recipe(1, reads("sft.held_out_share")),
-        SFT_DATASET: Recipe(3, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
+        SFT_DATASET: Recipe(4, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
         LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),
@@ -76,7 +76,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
             | libraries_of(RETRIEVAL_SCORECARD),
         ),
         RELEASE: Recipe(2, serving_settings(settings) | listing_of(settings, settings.sections.retrieval.reranker)),
-        SAMPLE_ANSWERS: Recipe(2, libraries_of(SAMPLE_ANSWERS)),
+        SAMPLE_ANSWERS: Recipe(3, libraries_of(SAMPLE_ANSWERS)),
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,20 +17,20 @@ import numpy as np
 from hcf_pipeline.corpus.held_out import transcript_dates
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.errors import ArtifactError, DataError
-from hcf_pipeline.lm.prompt import END_OF_TEXT, build_messages
+from hcf_pipeline.lm.chat_format import ChatFormat, load_format
+from hcf_pipeline.lm.chatml import END_OF_TEXT
+from hcf_pipeline.lm.prompt import Exchange, build_messages
 from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.settings import BaseSettings, SftSettings
 from hcf_pipeline.sft.left_out import nothing_to_learn
 from hcf_pipeline.sft.pretrain import Ids, bigrams, model_config, new_model, pretrain, start_from, steps_for
-from hcf_pipeline.sft.tokenizer import fit_tokenizer, load_tokenizer
+from hcf_pipeline.sft.tokenizer import fit_tokenizer
 from hcf_pipeline.sft.windows import windows
 from hcf_pipeline.threads import threads, wanted_threads
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-__all__ = ["BaseReport", "Device", "Quantize", "fit_base", "load_base", "load_tokenizer", "pick_device"]
+    from transformers import PreTrainedModel
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Quantize = Literal["auto", "4bit", "none"]
@@ -92,10 +92,10 @@ def _fit(
     config = model_config(len(fitted), base, eos=fitted.eos_token_id, pad=fitted.pad_token_id)
     config.save_pretrained(out)
     fitted.save_pretrained(out)
-    tokenizer = load_tokenizer(
-        out
-    )  # as all others do: transformers splits words in Qwen's way, not as they were fitted
-    ids = _stream(tokenizer, conversations, system)
+    # as all others load it: transformers splits words in Qwen's way, not as they were fitted
+    chat_format = load_format(out)
+    n_tokens = len(chat_format.tokenizer)
+    ids = _stream(chat_format, conversations, system)
     if len(ids) < MIN_TOKENS:
         raise DataError(
             zh=f"{pairs} 里的问答太少（{len(ids)} 个词元），连最小的模型也训练不了；请加入更多文稿。",
@@ -104,12 +104,12 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(base.seed)
         model = new_model(config)
-        start_from(model, bigrams(ids, len(tokenizer), base.hidden_size - 1))
+        start_from(model, bigrams(ids, n_tokens, base.hidden_size - 1))
         loss = pretrain(model, ids, base, progress)
     model.config.name_or_path = ""
     model.save_pretrained(out, safe_serialization=True)
     return BaseReport(
-        n_tokens=len(tokenizer),
+        n_tokens=n_tokens,
         n_parameters=sum(p.numel() for p in model.parameters()),
         transcripts=transcripts,
         n_chars=sum(map(len, texts)),
@@ -146,17 +146,14 @@ def _conversations(pairs: Path, held_out: Collection[str], seed: int) -> tuple[l
     return [conversation for path in kept for conversation in taken[path]], tuple(kept)
 
 
-def _stream(tokenizer: PreTrainedTokenizerBase, conversations: Iterable[list[str]], system: str) -> Ids:
+def _stream(chat_format: ChatFormat, conversations: Iterable[list[str]], system: str) -> Ids:
     """All conversations as one row of token ids, each followed by <|endoftext|>."""
-    from hcf_pipeline.lm.prompt import Exchange
-
-    def rendered() -> Iterator[str]:
-        for texts in conversations:
-            exchanges = [Exchange(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
-            yield tokenizer.apply_chat_template(build_messages(system, exchanges), tokenize=False) + END_OF_TEXT
-
-    encoded = tokenizer(list(rendered()), add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    return np.concatenate([np.asarray(row, dtype=np.int32) for row in encoded] or [np.zeros(0, dtype=np.int32)])
+    end = int(chat_format.tokenizer.convert_tokens_to_ids(END_OF_TEXT))
+    rows: list[Ids] = []
+    for texts in conversations:
+        exchanges = [Exchange(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
+        rows.append(np.asarray([*chat_format.encode(build_messages(system, exchanges)).ids, end], dtype=np.int32))
+    return np.concatenate(rows or [np.zeros(0, dtype=np.int32)])
 
 
 def pick_device(device: Device) -> str:

@@ -3,6 +3,8 @@
     train, held_out: messages [{role, content}], transcript, date, first_turn, last_turn, n_chars
     fitted_on.npz    the pairs that the training side was made of
 
+Texts are as they were said, control tokens that somebody wrote included: lm/chat_format.py keeps those from controlling.
+
 One pass over the pairs, one broadcast at a time; rows go to Arrow files beside the result, so memory stays at one
 batch of rows however long the corpus is. 170,000 pairs take some 10 s.
 """

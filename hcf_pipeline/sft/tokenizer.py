@@ -1,4 +1,4 @@
-"""The embedded base's tokenizer, and how any base's tokenizer is loaded.
+"""The embedded base's tokenizer.
 
 Byte-level BPE with the three ChatML tokens. Chinese has no spaces, so a "word" for BPE would be a whole sentence and
 fitting would take minutes, as it takes the square of a word's length: the pre-tokenizer ends a word at each punctuation
@@ -8,10 +8,9 @@ mark, after MAX_RUN characters, and after MAX_WORD Latin letters.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcf_pipeline.lm.prompt import CHAT_TEMPLATE, END_OF_TEXT, IM_END, SPECIAL_TOKENS
+from hcf_pipeline.lm.chatml import CHAT_TEMPLATE, END_OF_TEXT, IM_END, SPECIAL_TOKENS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,34 +59,3 @@ def fit_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerB
     )
     wrapped.chat_template = CHAT_TEMPLATE
     return wrapped
-
-
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local base, embedded or real, with our chat template and pad and eos tokens.
-
-    For Qwen's chat models the rendered text is that of their own template, the default system prompt left out.
-    Raises ArtifactError when the folder holds none, or one without the ChatML tokens.
-    """
-    from transformers import AutoTokenizer
-
-    from hcf_pipeline.errors import ArtifactError
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            zh=f"{path} 里没有可用的分词器（{error}）；请用 hcf refresh 重新生成或下载基座模型。",
-            en=f"There is no usable tokenizer in {path} ({error}); build or download the base again with hcf refresh.",
-        ) from error
-    vocabulary = tokenizer.get_vocab()
-    if missing := [token for token in SPECIAL_TOKENS if token not in vocabulary]:
-        raise ArtifactError(
-            zh=f"{path} 的分词器没有 {' '.join(missing)}，不是 ChatML 模型；请在 [base] model 里换一个 Qwen 系的对话模型。",
-            en=f"The tokenizer in {path} lacks {' '.join(missing)}, so it is not of a ChatML model; choose a chat model "
-            "of the Qwen family as [base] model.",
-        )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.pad_token = END_OF_TEXT
-    tokenizer.eos_token = IM_END
-    tokenizer.padding_side = "right"
-    return tokenizer

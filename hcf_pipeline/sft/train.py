@@ -18,8 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcf_pipeline.errors import DataError
 from hcf_pipeline.files import file_sha256, hash_of
+from hcf_pipeline.lm.chat_format import ChatFormat, load_format
 from hcf_pipeline.settings import LoraSettings
 from hcf_pipeline.sft import checkpoints
 from hcf_pipeline.sft.base_model import (
@@ -29,10 +29,10 @@ from hcf_pipeline.sft.base_model import (
     is_quantized,
     load_adapted,
     load_base,
-    load_tokenizer,
     pick_device,
 )
 from hcf_pipeline.sft.held_out import held_out_loss
+from hcf_pipeline.sft.rows import that_fit, to_learn
 from hcf_pipeline.sft.samples import HELD_OUT, TRAIN, SampleReport
 from hcf_pipeline.sft.training_log import TrainProgress, write_log
 from hcf_pipeline.threads import processor, threads, wanted_threads
@@ -41,12 +41,11 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import PreTrainedTokenizerBase
     from trl import SFTConfig
 
 ADAPTER_CONFIG = "adapter_config.json"
 MAX_LOGGED_STEPS = 200
-REVISION = 1  # of how an adapter is trained: raise it when the same run would give other weights
+REVISION = 2  # of how an adapter is trained: raise it when the same run would give other weights
 LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes", "tokenizers")
 NO_WEIGHT = {"checkpoint_steps", "held_out_samples"}  # settings of [lora] that change none
 
@@ -97,13 +96,13 @@ def train_adapter(
 
     number, target = wanted_threads(n_threads), pick_device(device)
     with threads(number):
-        tokenizer = load_tokenizer(base)
+        chat_format = load_format(base)
         splits = load_from_disk(samples, keep_in_memory=True)  # else the trainer caches into the samples' folder
-        train, n_too_long = _to_learn(splits[TRAIN], tokenizer, lora)
+        train, n_too_long = to_learn(splits[TRAIN], chat_format, lora)
         n_fitting = len(splits[TRAIN]) - n_too_long
         unseen = _without(splits[HELD_OUT], left_out)
-        judged = _fitting(_spread(unseen, lora.held_out_samples), tokenizer, lora.max_length)
-        config = _config(lora, work, steps_for(n_fitting, lora), target)
+        judged = that_fit(_spread(unseen, lora.held_out_samples), chat_format, lora.max_length)
+        config = trainer_config(lora, work, steps_for(n_fitting, lora), target)
         if one_gpu(config):
             say("Several GPUs are visible; training uses the first of them (CUDA_VISIBLE_DEVICES chooses another).")
         run = what_counts(base, samples, lora, quantize, device, number)
@@ -111,12 +110,12 @@ def train_adapter(
         model = load_base(base, device, quantize)
         if not is_quantized(quantize, target):
             model = model.to(trains_in(target))
-        trainer = make_trainer(model, tokenizer, train, config, _lora_config(lora), run, report)
+        trainer = make_trainer(model, chat_format.tokenizer, train, config, lora_config(lora), run, report)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         _save_adapter(trainer.model, out, base_name)
         state, tokens_per_s = trainer.state, trainer.tokens_per_s
         del model, trainer
-        before, after = _losses(base, out, device, quantize, tokenizer, judged)
+        before, after = _losses(base, out, device, quantize, chat_format, judged)
     losses = write_log(state.log_history, out, before, after)
     n_seen = min(state.global_step * lora.batch_size * lora.gradient_accumulation, round(len(train) * state.epoch))
     tail = losses[-max(1, len(losses) // 10) :]
@@ -196,7 +195,7 @@ def one_gpu(config: SFTConfig) -> bool:
 
 
 def _losses(
-    base: Path, adapter: Path, device: Device, quantize: Quantize, tokenizer: PreTrainedTokenizerBase, samples: Dataset
+    base: Path, adapter: Path, device: Device, quantize: Quantize, chat_format: ChatFormat, samples: Dataset
 ) -> tuple[float | None, float | None]:
     """The held-out loss of the base alone and with its adapter, each loaded as it is served; None without samples.
 
@@ -206,9 +205,9 @@ def _losses(
     if not len(samples):
         return None, None
     _free_memory()
-    before = held_out_loss(load_base(base, device, quantize), tokenizer, samples)
+    before = held_out_loss(load_base(base, device, quantize), chat_format, samples)
     _free_memory()
-    return before, held_out_loss(load_adapted(base, adapter, device, quantize), tokenizer, samples)
+    return before, held_out_loss(load_adapted(base, adapter, device, quantize), chat_format, samples)
 
 
 def _free_memory() -> None:
@@ -228,26 +227,6 @@ def _stay_offline() -> None:
     constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
-def _to_learn(samples: Dataset, tokenizer: PreTrainedTokenizerBase, lora: LoraSettings) -> tuple[Dataset, int]:
-    """(samples of at most max_length tokens, how many longer ones were met): all, or as many as max_steps can see.
-
-    Those are drawn by the seed. Raises DataError where none fits.
-    """
-    needed = lora.max_steps * lora.batch_size * lora.gradient_accumulation
-    if needed and needed < len(samples):
-        samples = samples.shuffle(seed=lora.seed)
-    fits: list[int] = []
-    n_met = 0
-    for n_met, messages in enumerate(samples["messages"], 1):
-        if _n_tokens(messages, tokenizer) <= lora.max_length:
-            fits.append(n_met - 1)
-            if len(fits) == needed:
-                break
-    if not fits:
-        raise _all_too_long(lora, n_met)
-    return samples.select(fits), n_met - len(fits)
-
-
 def _without(samples: Dataset, transcripts: Collection[str]) -> Dataset:
     kept = [n for n, transcript in enumerate(samples["transcript"]) if transcript not in transcripts]
     return samples.select(kept)
@@ -258,18 +237,8 @@ def _spread(samples: Dataset, n: int) -> Dataset:
     return samples if len(samples) <= n else samples.select([i * len(samples) // n for i in range(n)])
 
 
-def _fitting(samples: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:
-    """The samples of at most max_length tokens."""
-    lengths = [_n_tokens(messages, tokenizer) for messages in samples["messages"]]
-    return samples.select([n for n, length in enumerate(lengths) if length <= max_length])
-
-
-def _n_tokens(messages: object, tokenizer: PreTrainedTokenizerBase) -> int:
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _lora_config(lora: LoraSettings) -> LoraConfig:
+def lora_config(lora: LoraSettings) -> LoraConfig:
+    """The adapter as PEFT's configuration."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -282,14 +251,14 @@ def _lora_config(lora: LoraSettings) -> LoraConfig:
     )
 
 
-def _config(lora: LoraSettings, work: Path, n_steps: int, device: str) -> SFTConfig:
+def trainer_config(lora: LoraSettings, work: Path, n_steps: int, device: str) -> SFTConfig:
+    """The training as TRL's configuration; checkpoints go to `work`."""
     import torch
     from trl import SFTConfig
 
     bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return SFTConfig(
         output_dir=str(work),
-        assistant_only_loss=True,
         max_length=None,  # the samples are known to fit; the trainer would cut, not leave out
         packing=False,
         max_steps=n_steps,
@@ -329,11 +298,3 @@ def _save_adapter(model: object, out: Path, base_name: str) -> None:
     # PEFT writes a set here, in an order that differs from process to process
     config["target_modules"] = sorted(config["target_modules"])
     file.write_text(json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True), encoding="utf-8")
-
-
-def _all_too_long(lora: LoraSettings, n: int) -> DataError:
-    return DataError(
-        zh=f"{n} 个训练样本全都超过 {lora.max_length} 个词元；请调高 [lora] max_length，或调低 [sft] max_chars。",
-        en=f"All {n} training samples are longer than {lora.max_length} tokens; raise max_length of [lora], or lower "
-        "max_chars of [sft].",
-    )

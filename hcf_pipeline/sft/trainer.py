@@ -31,7 +31,7 @@ def make_trainer(
     run: checkpoints.Run,
     report: Callable[[TrainProgress], None],
 ) -> Any:
-    """An SFTTrainer; `tokens_per_s` after training is that of the host's tokens."""
+    """An SFTTrainer for rows of token ids and labels; `tokens_per_s` after training is that of the host's tokens."""
     import torch
     from transformers import PrinterCallback, TrainerCallback
     from trl import SFTTrainer

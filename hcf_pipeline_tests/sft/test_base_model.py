@@ -10,9 +10,11 @@ import torch
 
 from hcf_pipeline.corpus.pairs import Pair
 from hcf_pipeline.errors import ArtifactError, DataError
-from hcf_pipeline.lm.prompt import CHAT_TEMPLATE, Exchange, build_messages
+from hcf_pipeline.lm.chatml import CHAT_TEMPLATE
+from hcf_pipeline.lm.prompt import Exchange, build_messages
+from hcf_pipeline.lm.tokenizer import load_tokenizer
 from hcf_pipeline.settings import BaseSettings, SftSettings
-from hcf_pipeline.sft.base_model import fit_base, load_base, load_tokenizer
+from hcf_pipeline.sft.base_model import fit_base, load_base
 from hcf_pipeline.sft.pretrain import bigrams, model_config, new_model, start_from
 from hcf_pipeline.sft.tokenizer import fit_tokenizer
 from hcf_pipeline.sft.windows import windows
