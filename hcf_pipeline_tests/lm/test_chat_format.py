@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import socket
 import threading
 from pathlib import Path
 
@@ -229,3 +230,12 @@ def test_a_template_that_strips_what_people_say_is_followed() -> None:
     assert llama.encode(conversation("s", " 在吗\n")).ids == llama.encode(conversation("s", "在吗")).ids
     qwen = format_of("qwen")
     assert qwen.encode(conversation("s", " 在吗\n")).ids != qwen.encode(conversation("s", "在吗")).ids
+
+
+def test_a_folder_that_is_not_there_is_not_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address) or [])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtifactError, match="no usable tokenizer"):
+        load_format(Path("somebody/model"))  # what a model of the Hub is called
+    assert not asked
