@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hcf_pipeline.cli.console import Invocation, human_size, out
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.few import few
+from hcf_pipeline.text import one_line
 
 
 def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
@@ -28,7 +30,8 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
             f"{found.n_files} files, {human_size(found.n_bytes)}",
         ),
         call.say(f"主播：{found.host}（{found.labels[0][1]} 行）", f"host: {found.host} ({found.labels[0][1]} lines)"),
-        call.say("其他人：", "guests: ") + "、".join(f"{label} ({count})" for label, count in found.labels[1:]),
+        call.say("其他人：", "guests: ")
+        + few([f"{label} ({n})" for label, n in found.labels[1:]], call.lang, 12, "、"),
         call.say(f"文件名里有日期的：{found.n_dated} 个", f"dated file names: {found.n_dated}"),
     ]
     rows += [
@@ -36,10 +39,10 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
         for pattern, count in found.noise
     ]
     if found.without_turns:
-        names = " ".join(found.without_turns[:8])
+        names = few(found.without_turns, call.lang)
         rows.append(call.say(f"没有发言的文件：{names}", f"without turns: {names}"))
     for row in rows:
-        out.print(row, markup=False)
+        out.print(one_line(row))
     inside = folder.resolve().is_relative_to(config.parent)
     path = folder.resolve().relative_to(config.parent) if inside else folder.resolve()
     if config.exists():
@@ -51,6 +54,5 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
         call.say(
             f"写好了 {config}。下一步：hcf check，然后 hcf refresh。",
             f"Wrote {config}. Next: hcf check, then hcf refresh.",
-        ),
-        markup=False,
+        )
     )

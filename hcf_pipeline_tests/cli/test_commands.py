@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline.cli.app import hoist
+from hcf_pipeline.cli.parser import hoist
 from hcf_pipeline_tests.conftest import ROOT, Project, clean_environment
 
 COMMANDS = ["demo", "refresh", "status", "retrieve", "ask", "chat", "check", "login", "init", "ui", "corpus"]
