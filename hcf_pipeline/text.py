@@ -15,6 +15,7 @@ CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1
 BIDI = "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates
 SURROGATES = "\ud800-\udfff"
 PICTURES = 0x2400  # of the C0 controls: U+241B is ␛
+UNDECODED = range(0xDC80, 0xDD00)  # the bytes 0x80 to 0xff of a name that is not UTF-8
 
 _UNSAFE = re.compile(f"[{CONTROL}{BIDI}{SURROGATES}]")
 _UNSAFE_IN_LINE = re.compile(f"[\t\n{CONTROL}{BIDI}{SURROGATES}]")
@@ -24,7 +25,7 @@ _CHINESE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
 
 def visible(text: str) -> str:
     """The text with a sign for everything that a terminal would obey: ␛ for ESC, ␍ for a carriage return, \\u202e for an
-    override. Newlines and tabs stay."""
+    override, \\xff for a byte that is no text. Newlines and tabs stay."""
     return _UNSAFE.sub(_sign, text)
 
 
@@ -37,6 +38,8 @@ def _sign(found: re.Match[str]) -> str:
     code = ord(found[0])
     if code < 0x20:
         return chr(PICTURES + code)
+    if code in UNDECODED:
+        return f"\\x{code - 0xDC00:02x}"
     return "␡" if code == 0x7F else f"\\u{code:04x}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hcf_pipeline.cli.console import Invocation, human_size, out
 from hcf_pipeline.errors import UserError
 from hcf_pipeline.few import few
-from hcf_pipeline.text import one_line
+from hcf_pipeline.text import one_line, well_formed
 
 
 def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
@@ -23,6 +23,13 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
         )
     if not folder.is_dir():
         raise UserError(zh=f"没有目录 {folder}。", en=f"There is no folder {folder}.")
+    inside = folder.resolve().is_relative_to(config.parent)
+    path = (folder.resolve().relative_to(config.parent) if inside else folder.resolve()).as_posix()
+    if path != well_formed(path):
+        raise UserError(
+            zh=f"{path} 的名字不是 UTF-8 编码，hcf.toml 里写不下它；请先改名。",
+            en=f"The name of {path} is not UTF-8, so no hcf.toml can hold it; rename it first.",
+        )
     found = survey(folder)
     rows = [
         call.say(
@@ -43,12 +50,10 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
         rows.append(call.say(f"没有发言的文件：{names}", f"without turns: {names}"))
     for row in rows:
         out.print(one_line(row))
-    inside = folder.resolve().is_relative_to(config.parent)
-    path = folder.resolve().relative_to(config.parent) if inside else folder.resolve()
     if config.exists():
         config.replace(config.with_name(config.name + ".bak"))
     draft = config.with_name(f".{config.name}-{os.getpid()}")
-    draft.write_text(found.toml(path.as_posix()), encoding="utf-8")
+    draft.write_text(found.toml(path), encoding="utf-8")
     draft.replace(config)
     out.print(
         call.say(

@@ -32,9 +32,9 @@ _DROPPED = re.compile(f"[\r\n\ufffd{CONTROL}{SURROGATES}]")
 
 def read_line(prompt: str) -> str | None:
     """The next line, stripped; None where no more comes. Raises KeyboardInterrupt for Ctrl-C."""
-    out.print(prompt, end="")
     try:
         with _deleting_characters():
+            out.print(prompt, end="")
             data = sys.stdin.buffer.readline(MAX_LINE_BYTES)
     except OSError:  # the terminal has gone, or stdin is a folder
         return None
