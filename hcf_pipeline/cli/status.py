@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator, Sequence
 
 from hcf_pipeline.asset_names import TURN_TABLE
 from hcf_pipeline.chat.hold import hold_on
@@ -10,6 +11,7 @@ from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, pri
 from hcf_pipeline.cli.release import hold_as_json, hold_words
 from hcf_pipeline.cli.words import STATES, refusal
 from hcf_pipeline.cli.writer import Piece
+from hcf_pipeline.corpus.manifest import Refused
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.store import Artifact, Store
@@ -47,24 +49,26 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
         why = call.say("；", "; ").join(reason.text(call.lang) for reason in state.why)
         rows.append([state.name, (call.say(*word), colour), ran, size, why])
     out.table([call.say(*heading) for heading in headings], rows)
-    for refused_file in quarantined[:N_QUARANTINED]:
-        file, reason = one_line(refused_file.file), refusal(refused_file.reason, call.lang)
-        out.print(
-            call.say(
-                f"隔离：{file}（{reason}，第 {refused_file.byte} 字节）",
-                f"quarantined: {file} ({reason}, at byte {refused_file.byte})",
-            )
-        )
-    if (more := len(quarantined) - N_QUARANTINED) > 0:
-        out.print(
-            call.say(
-                f"另有 {more} 个文件被隔离；hcf status --json 全部列出。",
-                f"and {more} more are quarantined; hcf status --json lists them all.",
-            )
-        )
+    for line in refusals(call, quarantined):
+        out.print(line)
     out.print(call.say(f"当前发布：{release or '无'}", f"Release: {release or 'none'}"))
     if held:
         out.print(hold_words(call, held))
+
+
+def refusals(call: Invocation, quarantined: Sequence[Refused]) -> Iterator[str]:
+    """A line for each of the first files that were left out, and one that counts the rest."""
+    for refused in quarantined[:N_QUARANTINED]:
+        file, reason = one_line(refused.file), refusal(refused.reason, call.lang)
+        yield call.say(
+            f"隔离：{file}（{reason}，第 {refused.byte} 字节）",
+            f"quarantined: {file} ({reason}, at byte {refused.byte})",
+        )
+    if (more := len(quarantined) - N_QUARANTINED) > 0:
+        yield call.say(
+            f"另有 {more} 个文件被隔离；hcf status --json 全部列出。",
+            f"and {more} more are quarantined; hcf status --json lists them all.",
+        )
 
 
 def _artifact(store: Store, asset: str, version: str | None) -> Artifact | None:
