@@ -300,7 +300,7 @@ def _run(arguments: list[str]) -> int:
     except HcfError as error:
         show_error(error, LANG)
         return error.exit_code
-    except (SystemExit, typer.Abort):
+    except SystemExit:
         raise
     except BaseException as error:
         if told := disk_trouble(error):

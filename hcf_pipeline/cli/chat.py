@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, show_error
-from hcf_pipeline.cli.reader import read_line
+from hcf_pipeline.cli.reader import deleting_characters, read_line
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import HcfError, OutputFailed
 from hcf_pipeline.lm.prompt import Exchange
@@ -45,7 +45,8 @@ def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
         )
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
-    _Conversation(call, engine, lambda: engine_for(settings, values), span).run()
+    with deleting_characters():
+        _Conversation(call, engine, lambda: engine_for(settings, values), span).run()
 
 
 def _load(call: Invocation, engine: Engine) -> None:

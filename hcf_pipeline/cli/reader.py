@@ -33,7 +33,7 @@ _DROPPED = re.compile(f"[\r\n\ufffd{CONTROL}{SURROGATES}]")
 def read_line(prompt: str) -> str | None:
     """The next line, stripped; None where no more comes. Raises KeyboardInterrupt for Ctrl-C."""
     try:
-        with _deleting_characters():
+        with deleting_characters():
             out.print(prompt, end="")
             data = sys.stdin.buffer.readline(MAX_LINE_BYTES)
     except OSError:  # the terminal has gone, or stdin is a folder
@@ -67,8 +67,9 @@ def typed(data: bytes, encoding: str = "utf-8") -> str:
 
 
 @contextmanager
-def _deleting_characters() -> Iterator[None]:
-    """Lets Backspace delete a whole character of UTF-8 while a line is read from a terminal."""
+def deleting_characters() -> Iterator[None]:
+    """Lets Backspace delete a whole character of UTF-8: while a line is read, or all through a conversation, for people
+    type the next line during an answer."""
     is_utf8 = sys.stdin.encoding.lower().replace("-", "") == "utf8"
     if termios is None or sys.platform not in ("linux", "darwin") or not is_utf8 or not sys.stdin.isatty():
         yield

@@ -44,6 +44,16 @@ def test_backspace_deletes_a_chinese_character_whole() -> None:
         assert rb"read '\u4f60\u5417'" in shell.shown
 
 
+def test_backspace_deletes_characters_of_what_is_typed_ahead_too() -> None:
+    during = "from hcf_pipeline.cli.reader import deleting_characters\nimport sys\nwith deleting_characters():\n"
+    code = during + " print('answering', flush=True)\n while not sys.stdin.buffer.peek(): pass\n"
+    code += "".join(f" {line}\n" for line in ECHO.split("\n"))
+    with terminal(["-c", code]) as shell:
+        shell.wait_for(b"answering")
+        shell.type("你好\x7f吗\n\x04".encode())
+        assert shell.end() == 0 and rb"read '\u4f60\u5417'" in shell.shown
+
+
 def test_the_terminal_is_left_as_it_was() -> None:
     with terminal(["-c", ECHO + "input()"]) as shell:
         shell.wait_for(b"> ")
