@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -97,6 +98,6 @@ def test_a_bug_costs_one_answer_and_not_the_conversation(
 
 
 def test_a_question_may_come_through_a_pipe(finished: Finished) -> None:
-    question = QUESTION.decode()
-    piped = finished.project.hcf("ask", "-", "--json", stdin=question + "\n")
-    assert piped.stdout == finished.project.hcf("ask", question, "--json").stdout
+    piped = finished.project.hcf("ask", "-", "--json", stdin="小顾头一个月的\n工资是多少？\n")
+    assert piped.returncode == 0 and json.loads(piped.stdout)["citations"]
+    assert finished.project.hcf("ask", "-", "--lang", "en", stdin=" \n").returncode == 1
