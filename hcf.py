@@ -17,6 +17,7 @@ from pathlib import Path
 
 TRIED = [(3, 11)]
 ENVIRONMENT_ERROR = 3
+READER_GONE = 141  # as a shell tells a death by SIGPIPE
 
 HELP = """\
 python3 hcf.py demo              样例语料，全部步骤，三个问答 / the sample corpus, every step, three answered questions
@@ -38,7 +39,7 @@ PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, …
 if __name__ == "__main__" and sys.version_info[:2] not in TRIED:
     if sys.version_info < (3, 11) or os.environ.get("HCF_ANY_PYTHON") != "1":
         version = "{}.{}".format(*sys.version_info)
-        sys.stderr.write(
+        sys.stderr and sys.stderr.write(
             "没有在 Python " + version + " 上试过，请用 python3.11 hcf.py …（3.12 以上可设 HCF_ANY_PYTHON=1 一试）。 / "
             "Python "
             + version
@@ -54,9 +55,9 @@ NOT_FOR_PIP = ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME",
 
 
 def main(arguments: list[str]) -> int:
+    fill_closed_streams()
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.buffer.write(HELP.encode(sys.stdout.encoding, "replace"))
-        return 0
+        return show_help()
     venv = Path(os.environ.get("HCF_VENV") or ROOT / ".venv").absolute()
     testing = arguments[0] == "test"
     prepare(venv, ["test"] if testing else [])
@@ -225,9 +226,37 @@ def environment(venv: Path) -> dict[str, str]:
     return {**kept, "VIRTUAL_ENV": str(venv), "PATH": f"{binary(venv, '').parent}{os.pathsep}{kept.get('PATH', '')}"}
 
 
+def fill_closed_streams() -> None:
+    """A stream that was closed before the start is taken for /dev/null, or the next file opened would get its number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def show_help() -> int:
+    """ "?" where the encoding lacks Chinese: every line says the same in English."""
+    if sys.stdout is None:
+        return 0
+    try:
+        sys.stdout.buffer.write(HELP.encode(sys.stdout.encoding, "replace"))
+        sys.stdout.flush()
+        return 0
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+        if isinstance(error, BrokenPipeError):
+            return READER_GONE
+        say(f"输出写不出去（{error.strerror}）。", f"the output could not be written ({error.strerror}).")
+        return ENVIRONMENT_ERROR
+
+
 def say(zh: str, en: str) -> None:
-    sys.stderr.write(f"[hcf.py] {zh} / {en}\n")  # stdout belongs to the command
-    sys.stderr.flush()
+    """On stderr, for stdout belongs to the command; what cannot be said there is not said."""
+    line = f"[hcf.py] {zh} / {en}\n"
+    with contextlib.suppress(AttributeError, OSError):  # there may be no stderr
+        sys.stderr.buffer.write(line.encode(sys.stderr.encoding, "replace"))
+        sys.stderr.flush()
 
 
 def fail(zh: str, en: str) -> None:

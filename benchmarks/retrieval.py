@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import statistics
 import tempfile
 import time
@@ -36,6 +35,7 @@ from hcf_pipeline.corpus.held_out import held_out_transcripts
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
+from hcf_pipeline.jsonl import read_objects
 from hcf_pipeline.rag.asked import Question, read_questions
 from hcf_pipeline.rag.chunks import CHUNKS, write_chunk_table
 from hcf_pipeline.rag.embed import write_embeddings
@@ -179,8 +179,7 @@ def _times(retriever: Retriever, questions: Sequence[Question]) -> None:
 
 
 def _answers(file: Path) -> dict[str, str]:
-    rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-    return {row["question"]: row["answer"] for row in rows if row.get("answer")}
+    return {str(row["question"]): str(row["answer"]) for _, row in read_objects(file) if row.get("answer")}
 
 
 def _several_of_a_broadcast(retriever: Retriever, name: str, asked: Sequence[tuple[Question, str]]) -> None:

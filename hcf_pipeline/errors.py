@@ -14,6 +14,7 @@
     └── MachineError (exit 3: the machine or the network)
         ├── HubError             gated, token refused, not found, offline, disk full
         │   └── HubBusy          too slow, too busy, or broken off: tried again by itself
+        ├── OutputFailed         stdout cannot be written
         ├── ToolMissing          git, a GPU library
         └── RunFailed            a step of a refresh failed; the cause is told
 
@@ -26,19 +27,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from hcf_pipeline.text import visible
+
 Lang = Literal["zh", "en"]
 
 
 class HcfError(Exception):
-    """Base of all errors meant for a person's eyes; `str(error)` is the English sentence."""
+    """Base of all errors meant for a person's eyes; `str(error)` is the English sentence.
+
+    Names and other people's words in it are made visible: it is shown in terminals, in logs and in Dagster's UI.
+    """
 
     exit_code = 1
     transient = False  # the same may well succeed in a minute
 
     def __init__(self, *, zh: str, en: str) -> None:
-        super().__init__(en)
-        self.zh = zh
-        self.en = en
+        self.zh, self.en = visible(zh), visible(en)
+        super().__init__(self.en)
 
     def text(self, lang: Lang) -> str:
         return self.zh if lang == "zh" else self.en
@@ -108,6 +113,10 @@ class HubError(MachineError):
 
 class HubBusy(HubError):
     transient = True
+
+
+class OutputFailed(MachineError):
+    pass
 
 
 class ToolMissing(MachineError):

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.settings import EMBEDDED, Sections, Settings
 from hcf_pipeline.settings_types import Refused, Section
+from hcf_pipeline.text import argument_text
 
 CONFIG_NAME = "hcf.toml"
 PROFILES = Path(__file__).parent / "profiles"
@@ -126,7 +127,7 @@ def _overlay(
 def _where(file: Path, text: str, table: str, key: str | None) -> str:
     """`file:line` of a key (or of the table's header); tomllib keeps no positions."""
     current = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines also splits inside a value, at U+2028
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             current = header[1].replace(" ", "").replace('"', "")
             if key is None and current == table:
@@ -147,7 +148,10 @@ def _overlay_environment(
         section, _, key = variable.removeprefix("HCF_").lower().partition("__")
         origins[(section,)] = origins[(section, key)] = variable
         before = merged.get(section)
-        merged[section] = {**(before if isinstance(before, dict) else {}), key: _from_text(section, key, raw)}
+        merged[section] = {
+            **(before if isinstance(before, dict) else {}),
+            key: _from_text(section, key, argument_text(raw)),
+        }
 
 
 def _overlay_tried(merged: dict[str, object], origins: dict[tuple[str, ...], str], tried: Sequence[str]) -> None:

@@ -38,6 +38,7 @@ from hcf_pipeline.rag.quotes import Quote, attribute, best_quotes, only_cited
 from hcf_pipeline.rag.retriever import Retriever
 from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.store import Artifact, Store
+from hcf_pipeline.text import well_formed
 
 if TYPE_CHECKING:
     from hcf_pipeline.models import ModelSource
@@ -163,6 +164,7 @@ class Engine:
         When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
         citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
         """
+        question = well_formed(question)
         query = self.query(question)
         hits = self._search(query, None, span)
         if not self.retriever.bears_on(query, hits):

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-
 from hcf_pipeline.chat.answer import Answer, Found
 from hcf_pipeline.cli.console import out
 from hcf_pipeline.errors import Lang
+from hcf_pipeline.text import one_line
 
 
 def show_model_text(text: str) -> None:
-    out.print(text, markup=False)
+    out.print(text)
 
 
 def show_own_words(found: Found, lang: Lang) -> None:
     """Verbatim sentences under the name of who says them, each with its citation, date and turn."""
     for label in dict.fromkeys(quote.label for quote in found.quotes):
-        out.print(f"[bold]{escape(label)}{'的原话' if lang == 'zh' else ', verbatim'}[/]")
+        out.print(f"{one_line(label)}{'的原话' if lang == 'zh' else ', verbatim'}", style="bold")
         for quote in (quote for quote in found.quotes if quote.label == label):
             turn = f"第 {quote.turn} 句" if lang == "zh" else f"turn {quote.turn}"
-            out.print(f"  「{escape(quote.text)}」 [cyan]\\[{quote.n}] {quote.date or '?'} {turn}[/]")
+            out.print(f"  「{quote.text}」 ", (f"[{quote.n}] {quote.date or '?'} {turn}", "cyan"))
 
 
 def show_citations(answer: Answer, lang: Lang) -> None:
     for citation in answer.citations:
         first, last = citation.turns
         turns = f"第 {first}–{last} 句" if lang == "zh" else f"turns {first}–{last}"
-        out.print(f"[dim]\\[{citation.n}] {citation.date or '?'}  {escape(citation.transcript)}  {turns}[/]")
+        out.print(f"[{citation.n}] {citation.date or '?'}  {one_line(citation.transcript)}  {turns}", style="dim")
 
 
 def show_answer(answer: Answer, *, toy: bool, lang: Lang) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from hcf_pipeline.cli.console import Invocation, err, language, show_error
+from hcf_pipeline.cli.console import Invocation, err, language, out, show_error
+from hcf_pipeline.cli.parser import Commands, parsed
+from hcf_pipeline.cli.streams import guard_streams
 from hcf_pipeline.disk import disk_trouble
 from hcf_pipeline.errors import HcfError
 from hcf_pipeline.rag.dates import Span
+from hcf_pipeline.text import argument_text
 
 LANG = language(sys.argv)
 
@@ -21,44 +25,16 @@ def _t(zh: str, en: str) -> str:
     return zh if LANG == "zh" else en
 
 
-GLOBAL_OPTIONS = ("--config", "--profile", "--home", "--lang")
-
-
-def hoist(argv: list[str]) -> list[str]:
-    """The global options moved to the front, so that they may stand before or behind the command."""
-    first: list[str] = []
-    rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word in GLOBAL_OPTIONS:
-            first += [word, *([value] if (value := next(words, None)) is not None else [])]
-        elif word.partition("=")[0] in GLOBAL_OPTIONS:
-            first.append(word)
-        else:
-            rest.append(word)
-    return first + rest
-
-
-app = typer.Typer(
+app = Commands(
     name="hcf",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
     help=_t(
         "把主播的直播文字稿变成会像他那样说话、记得他说过什么的聊天模型。",
         "From a streamer's transcripts to a chat model that talks like them and knows what they said.",
     ),
 )
-corpus_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_t("取得文稿", "Bring a corpus"))
+corpus_app = Commands(help=_t("取得文稿", "Bring a corpus"))
 app.add_typer(corpus_app, name="corpus")
-release_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=_t("查看发布，回退到以前的发布", "Releases, and the way back to one"),
-)
+release_app = Commands(help=_t("查看发布，回退到以前的发布", "Releases, and the way back to one"))
 app.add_typer(release_app, name="release")
 
 Day = Annotated[
@@ -74,7 +50,7 @@ Tried = Annotated[
 Json = Annotated[bool, typer.Option("--json", help=_t("标准输出只有一个 JSON", "one JSON document on stdout"))]
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def globals_(
     ctx: typer.Context,
     config: Annotated[
@@ -88,9 +64,25 @@ def globals_(
         typer.Option(help=_t("产物目录，默认 hcf.toml 旁的 .hcf", "artifact home, default .hcf beside hcf.toml")),
     ] = None,
     lang: Annotated[str, typer.Option(help="zh | en")] = LANG,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help=_t("版本，连同它所依赖的（可加 --json）", "the versions, with --json as a document")
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
 ) -> None:
     if lang not in ("zh", "en"):
         raise typer.BadParameter("zh | en", param_hint="--lang")
+    if version:
+        from hcf_pipeline.cli.version import show_version
+
+        show_version(as_json=as_json)
+        raise typer.Exit()
+    if as_json:
+        raise typer.BadParameter(_t("要写在命令后面", "belongs behind the command"), param_hint="--json")
+    if ctx.invoked_subcommand is None:
+        ctx.fail("Missing command.")
     ctx.obj = Invocation(LANG, config, profile, home)
 
 
@@ -149,13 +141,16 @@ def retrieve(
 
     if (question is None) == (questions is None):
         raise typer.BadParameter(_t("给一个问题，或给 --questions 文件", "give a question, or --questions FILE"))
-    run_retrieve(ctx.obj, question, questions, k, _span(since, until), tried or [], as_json=as_json)
+    asked = None if question is None else argument_text(question)
+    run_retrieve(ctx.obj, asked, questions, k, _span(since, until), tried or [], as_json=as_json)
 
 
 @app.command(help=_t("问一个问题", "One question, one answer"))
 def ask(
     ctx: typer.Context,
-    question: Annotated[str, typer.Argument(help=_t("问题", "the question"))],
+    question: Annotated[
+        str, typer.Argument(help=_t("问题；- 表示从标准输入读", "the question; - reads it from standard input"))
+    ],
     since: Day = None,
     until: LastDay = None,
     tried: Tried = None,
@@ -163,7 +158,7 @@ def ask(
 ) -> None:
     from hcf_pipeline.cli.ask import run_ask
 
-    run_ask(ctx.obj, question, _span(since, until), tried or [], as_json=as_json)
+    run_ask(ctx.obj, argument_text(question), _span(since, until), tried or [], as_json=as_json)
 
 
 @app.command(help=_t("聊天；停止 / exit / 退出 结束", "Chat; 停止 / exit / 退出 ends it"))
@@ -208,10 +203,14 @@ def init(
 
 
 @app.command(help=_t("打开 Dagster 界面（网页和守护进程）", "The Dagster UI (webserver and daemon) on this home"))
-def ui(ctx: typer.Context) -> None:
+def ui(
+    ctx: typer.Context,
+    host: Annotated[str | None, typer.Option(help=_t("在哪里监听，默认 [serve] host", "where to listen"))] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help=_t("端口，默认 [serve] port", "its port"))] = None,
+) -> None:
     from hcf_pipeline.cli.ui import run_ui
 
-    run_ui(ctx.obj)
+    run_ui(ctx.obj, host, port)
 
 
 @app.command(help=_t("清理不再需要的旧产物", "Clear away old artifacts that nothing needs"))
@@ -284,21 +283,36 @@ def fetch(
     run_fetch(ctx.obj, source)
 
 
+INTERRUPTED = 130
+
+
 def main() -> None:
-    """Exit codes: 0 well, 1 the user's, 2 usage, 3 the environment's, 130 interrupted."""
+    """Exit codes: 0 well, 1 the user's (or a bug, with its traceback), 2 usage, 3 the environment's, 130 interrupted,
+    141 where nobody reads the output any more."""
+    guard_streams()
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        app(args=hoist(sys.argv[1:]))
+        code = parsed(app, arguments)
+        out.flush()
     except HcfError as error:
         show_error(error, LANG)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except SystemExit:
+        raise
     except BaseException as error:
         if told := disk_trouble(error):
             show_error(told, LANG)
-            sys.exit(told.exit_code)
+            return told.exit_code
         if not _interrupted(error):
-            raise
+            err.print("".join(traceback.format_exception(error)), end="")
+            return 1
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # typer makes it of a KeyboardInterrupt
         err.print(_t("中断了；再运行一次，会接着做。", "Interrupted; the next run goes on from here."))
-        sys.exit(130)
+    return code
 
 
 def _interrupted(error: BaseException) -> bool:

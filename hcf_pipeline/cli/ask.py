@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 from hcf_pipeline.cli.answers import show_answer
 from hcf_pipeline.cli.console import Invocation, only_json, print_json
+from hcf_pipeline.cli.reader import read_all
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
 from hcf_pipeline.rag.dates import Span
+
+FROM_STDIN = "-"
 
 
 def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *, as_json: bool) -> None:
     """`tried`: "section.key=value" each, settings that this one answer is given by in place of the release's."""
     from hcf_pipeline.chat.engine import engine_for
 
+    if question == FROM_STDIN:
+        question = read_all()
     if not question.strip():
         raise UserError(zh="问题是空的；请写上要问的话。", en="The question is empty; write what you want to ask.")
     settings = call.settings()

@@ -6,16 +6,19 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
-from hcf_pipeline.cli.console import Invocation, err, only_json, out
+from hcf_pipeline.cli.console import Invocation, err, only_json, out, show_error
+from hcf_pipeline.cli.reader import deleting_characters, read_line
 from hcf_pipeline.cli.unreleased import note_unreleased
-from hcf_pipeline.errors import HcfError
+from hcf_pipeline.errors import HcfError, OutputFailed
 from hcf_pipeline.lm.prompt import Exchange
 from hcf_pipeline.rag.dates import Span
 from hcf_pipeline.rag.lines import shown
+from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
     from hcf_pipeline.chat.engine import Engine
@@ -42,11 +45,12 @@ def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
         )
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
-    _Conversation(call, engine, lambda: engine_for(settings, values), span).run()
+    with deleting_characters():
+        _Conversation(call, engine, lambda: engine_for(settings, values), span).run()
 
 
 def _load(call: Invocation, engine: Engine) -> None:
-    with only_json(), err.status(call.say("正在载入模型……", "Loading the models …")):
+    with only_json(), err.waiting(call.say("正在载入模型……", "Loading the models …")):
         _ = engine.retriever, engine.generator
 
 
@@ -79,8 +83,10 @@ class _Conversation:
     def run(self) -> None:
         while True:
             try:
-                words = input(self._call.say("你：", "You: ")).strip()
-            except (EOFError, KeyboardInterrupt):
+                words = read_line(self._call.say("你：", "You: "))
+            except KeyboardInterrupt:
+                words = None
+            if words is None:
                 out.print()
                 return
             if words.lower() in EXIT_WORDS:
@@ -90,9 +96,27 @@ class _Conversation:
                 self._last = None
                 out.print(self._call.say("好，从头来。", "Starting over."))
             elif words == "/sources":
-                self._show_sources()
+                self._try(self._show_sources)
             elif words:
-                self._answer(words)
+                self._try(partial(self._answer, words))
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """Whatever goes wrong with one question is told, and the conversation goes on; but not without an output."""
+        try:
+            work()
+        except OutputFailed:
+            raise
+        except HcfError as error:
+            show_error(error, self._call.lang)
+        except Exception as error:  # a bug, or a library's: no reason to lose the conversation
+            out.print()
+            what = one_line(f"{type(error).__name__}: {error}")
+            err.print(
+                self._call.say(
+                    f"这一问没有答成（{what}）；可以接着问，/reset 从头来。",
+                    f"That one could not be answered ({what}); ask on, or start over with /reset.",
+                )
+            )
 
     def _answer(self, question: str) -> None:
         """Ctrl-C stops the answer; what was said by then stands. A second one, at the prompt, ends the program."""
@@ -107,14 +131,14 @@ class _Conversation:
                     self._begin(piece)
                 else:
                     pieces.append(piece)
-                    out.print(piece, end="", markup=False)
+                    out.print(piece, end="")
 
     def _move_on(self) -> None:
         """To the release that serves now; where that one cannot be opened, the conversation goes on with the one it has."""
         try:
             engine = self._newest()
         except HcfError as error:
-            err.print(error.text(self._call.lang), markup=False)
+            show_error(error, self._call.lang)
             return
         if engine is not self._engine:
             self._engine = engine  # the models of the old one make room before those of the new one are loaded
@@ -127,7 +151,7 @@ class _Conversation:
         release = self._engine.release
         if release.toy:  # a toy's words come after the hosts' own
             show_own_words(found, self._call.lang)
-        out.print(f"{release.persona}：{TOY_MARK if release.toy else ''}", end="", markup=False)
+        out.print(f"{one_line(release.persona)}：{TOY_MARK if release.toy else ''}", end="")
 
     def _finish(self, question: str, said: str, answer: Answer) -> None:
         self._last = answer
@@ -148,8 +172,8 @@ class _Conversation:
             out.print(self._call.say("还没有引用。", "Nothing is cited yet."))
             return
         for citation in self._last.citations:
-            out.rule(f"\\[{citation.n}] {citation.date or '?'} {citation.transcript}")
+            out.rule(f"[{citation.n}] {citation.date or '?'} {citation.transcript}")
             first, last = citation.turns
             for turn in turns_around(self._engine.turns, citation.transcript, first, last, around=1):
                 inside = first <= turn.no <= last
-                out.print(f"{turn.no:>5} {shown([turn])}", style=None if inside else "dim", markup=False)
+                out.print(f"{turn.no:>5} {shown([turn])}", style="" if inside else "dim")

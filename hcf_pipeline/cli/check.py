@@ -10,10 +10,12 @@ from typing import Literal
 
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.errors import HcfError, UserError
+from hcf_pipeline.few import few
 from hcf_pipeline.settings import EMBEDDED, Settings
+from hcf_pipeline.text import one_line
 
 Verdict = Literal["ok", "warning", "bad"]
-MARKS = {"ok": "[green]✔[/]", "warning": "[yellow]![/]", "bad": "[red]✘[/]"}
+MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "bad": ("✘", "red")}
 GB = 1_000_000_000
 N_NAMED = 8  # unknown labels
 LEFT_OUT_SHARE = 0.1  # of the pairs: with more than that a reader should look why
@@ -21,11 +23,11 @@ LEFT_OUT_SHARE = 0.1  # of the pairs: with more than that a reader should look w
 # Measured with the default corpus sizes; one build takes 7 bytes a corpus byte; room for a second one.
 HOME_BYTES_PER_CORPUS_BYTE = 15
 EMBEDDED_DISK = 1 * GB
-EMBEDDED_MEMORY = 3 * GB
+WORKING_MEMORY = 3 * GB  # main memory for everything but a real base model
 
 # Qwen1.5-4B: parameters, and what training keeps beside the weights.
 PARAMETERS = {"0.5b": 0.62e9, "1.8b": 1.84e9, "4b": 3.95e9, "7b": 7.72e9, "14b": 14.2e9}
-BYTES_PER_PARAMETER = {"4bit": 0.85, "half": 2.0}  # 4-bit leaves embeddings and output layer at 16 bits
+BYTES_PER_PARAMETER = {"4bit": 0.85, "half": 2.0, "whole": 4.0}  # 4-bit leaves embeddings and output layer at 16 bits
 # Of a 4B Qwen: its logits and their gradient in 32 bits (152,000 × 8 bytes), and what 40 layers keep of each token.
 BYTES_PER_TOKEN = {"checkpointed": 1.5e6, "kept": 8e6}
 
@@ -48,8 +50,7 @@ def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
         print_json({"findings": [asdict(f) for f in findings], "ok": all(f.verdict != "bad" for f in findings)})
     else:
         for finding in findings:
-            out.print(MARKS[finding.verdict], end=" ")
-            out.print(finding.text, markup=False)
+            out.print(MARKS[finding.verdict], " ", one_line(finding.text))
     bad = [finding for finding in findings if finding.verdict == "bad"]
     if bad:
         raise UserError(
@@ -85,7 +86,7 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
     n_files = len(manifest.files) + len(manifest.refused)
     n_unknown = unknown.total()
     verdict: Verdict = "bad" if not good else "ok" if good > 0.9 * n_files and n_unknown < 0.05 * n_turns else "warning"
-    named = "、".join(f"{label} {count}" for label, count in unknown.most_common(N_NAMED))
+    named = few([f"{label} {count}" for label, count in unknown.most_common()], call.lang, N_NAMED, "、")
     told = f"：{named}" if named else ""
     told_en = f": {named}" if named else ""
     yield Finding(
@@ -136,44 +137,61 @@ def _disk(settings: Settings, call: Invocation) -> Iterator[Finding]:
 
 
 def _memory(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    """Main memory. On CUDA a real base lies in the GPU's, which is another finding's."""
     import psutil
 
     free = psutil.virtual_memory().available
-    needed = EMBEDDED_MEMORY
+    model, device = settings.sections.base.model, _device(settings)
+    needed: float = WORKING_MEMORY
+    zh, en = f"内置模型要 {human_size(needed)} 以内", f"the embedded models take less than {human_size(needed)}"
+    if model != EMBEDDED and device == "cuda":
+        zh = f"{model} 放在显存里，内存另要 {human_size(needed)} 以内"
+        en = f"{model} lies in GPU memory, the rest takes less than {human_size(needed)}"
+    elif model != EMBEDDED:
+        needed += training_needs(settings, device)
+        zh = f"{model} 不在显存里，也要放在内存里，一共{_about(settings, call)} {human_size(needed)}"
+        en = (
+            f"{model}, which is not in GPU memory, lies there too, {_about(settings, call)} {human_size(needed)} in all"
+        )
     yield Finding(
         "memory",
         "ok" if free > needed else "warning",
-        call.say(
-            f"内存：可用 {human_size(free)}，内置模型要 {human_size(needed)} 以内",
-            f"memory: {human_size(free)} available, the embedded models take less than {human_size(needed)}",
-        ),
+        call.say(f"内存：可用 {human_size(free)}；{zh}", f"main memory: {human_size(free)} available; {en}"),
     )
 
 
 def _gpu(settings: Settings, call: Invocation) -> Iterator[Finding]:
     import torch
 
-    needed = vram_needed(settings)
-    if torch.cuda.is_available():
+    needed = training_needs(settings, "cuda")
+    if _device(settings) == "cuda":
         free, total = torch.cuda.mem_get_info()
         name = torch.cuda.get_device_name()
         yield Finding(
             "gpu",
             "ok" if free > needed else "bad",
             call.say(
-                f"显卡：{name}，显存 {human_size(total)}，可用 {human_size(free)}；训练估计要 {human_size(needed)}",
-                f"GPU: {name}, {human_size(free)} of {human_size(total)} free; training takes about {human_size(needed)}",
+                f"显卡：{name}，显存 {human_size(total)}，可用 {human_size(free)}；训练要{_about(settings, call)} {human_size(needed)}",
+                f"GPU: {name}, {human_size(free)} of {human_size(total)} free; training takes {_about(settings, call)} "
+                f"{human_size(needed)}",
             ),
         )
     elif settings.sections.base.model == EMBEDDED:
         yield Finding("gpu", "ok", call.say("显卡：没有；内置模型不需要", "GPU: none; the embedded models need none"))
     else:
+        model = settings.sections.base.model
+        unused = "[chat] device"
+        none_zh, none_en = (
+            (f"{unused} 不用它", f"{unused} leaves it unused")
+            if torch.cuda.is_available()
+            else ("没有 CUDA", "no CUDA")
+        )
         yield Finding(
             "gpu",
             "warning",
             call.say(
-                f"显卡：没有 CUDA；训练 {settings.sections.base.model} 需要约 {human_size(needed)} 显存，在 CPU 上会慢得不实用",
-                f"GPU: no CUDA; training {settings.sections.base.model} wants about {human_size(needed)} of GPU memory and is "
+                f"显卡：{none_zh}；训练 {model} 需要{_about(settings, call)} {human_size(needed)} 显存，在 CPU 上会慢得不实用",
+                f"GPU: {none_en}; training {model} wants {_about(settings, call)} {human_size(needed)} of GPU memory and is "
                 "impractically slow on a CPU",
             ),
         )
@@ -191,23 +209,46 @@ def _token(settings: Settings, call: Invocation) -> Iterator[Finding]:
     yield Finding("token", "ok", call.say(f"令牌：{where}（{needed}）", f"token: {where} ({needed})"))
 
 
-def vram_needed(settings: Settings) -> float:
-    """Bytes of GPU memory that training takes, by arithmetic: weights, what moves through them, and a GB for the rest."""
+def _device(settings: Settings) -> str:
+    """Where a real base is on this machine."""
+    import torch
+
+    from hcf_pipeline.sft.base_model import pick_device
+
+    device = pick_device(settings.sections.chat.device)
+    return device if device != "cuda" or torch.cuda.is_available() else "cpu"
+
+
+def _about(settings: Settings, call: Invocation) -> str:
+    return (
+        call.say("约", "about")
+        if _parameters(settings)
+        else call.say("（不知道它多大）至少", "at least (its size is not known)")
+    )
+
+
+def training_needs(settings: Settings, device: str) -> float:
+    """Bytes that training takes of the memory that the base lies in, by arithmetic: weights as they are loaded on that
+    device, what moves through them, and a GB for the rest."""
+    from hcf_pipeline.sft.base_model import is_quantized
+
     sections = settings.sections
-    parameters = _parameters(settings)
-    weights = BYTES_PER_PARAMETER["half" if sections.base.quantize == "none" else "4bit"] * parameters
+    width = "whole" if device == "cpu" else "half"
+    weights = BYTES_PER_PARAMETER["4bit" if is_quantized(sections.base.quantize, device) else width]
+    weights *= _parameters(settings)
     tokens = sections.lora.batch_size * sections.lora.max_length
     kept = BYTES_PER_TOKEN["checkpointed" if sections.lora.gradient_checkpointing else "kept"]
     return weights + kept * tokens + 1 * GB
 
 
 def _parameters(settings: Settings) -> float:
-    model = settings.sections.base.model.lower()
-    return next((count for size, count in PARAMETERS.items() if f"-{size}" in model), 0.0)
+    """Of a model in a folder by its files, 16 bits each; of one on the Hub by its name; 0 where neither tells."""
+    model = settings.sections.base.model
+    if folder := settings.own_folder(model):
+        return sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2
+    return next((count for size, count in PARAMETERS.items() if f"-{size}" in model.lower()), 0.0)
 
 
 def _download(settings: Settings) -> float:
     """Bytes that the models take on disk, 16 bits a parameter."""
-    from pathlib import Path
-
-    return 0.0 if Path(settings.sections.base.model).is_dir() else 2 * _parameters(settings)
+    return 0.0 if settings.own_folder(settings.sections.base.model) else 2 * _parameters(settings)

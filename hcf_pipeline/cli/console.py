@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from hcf_pipeline.cli.writer import Writer
 from hcf_pipeline.errors import HcfError, Lang
+from hcf_pipeline.text import argument_text, one_line
 
 if TYPE_CHECKING:
     from hcf_pipeline.settings import Settings
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Writer()
+err = Writer(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ class Invocation:
 
         if not given:
             return {}
+        given = [argument_text(one) for one in given]
         settings = load_settings(self.config, profile=self.profile, home=self.home, tried=given)
         return tried(settings, [one.partition("=")[0].strip() for one in given])
 
@@ -61,27 +60,25 @@ def language(argv: list[str]) -> Lang:
 
 
 def show_error(error: HcfError, lang: Lang) -> None:
-    err.print(f"[bold red]{'错误' if lang == 'zh' else 'Error'}[/]", end=" ")
-    err.print(error.text(lang), markup=False)
+    err.print(("错误" if lang == "zh" else "Error", "bold red"), " ", one_line(error.text(lang)))
 
 
 @contextmanager
 def only_json() -> Iterator[None]:
     """Whatever libraries and child processes print meanwhile goes to stderr: stdout keeps to one JSON document."""
-    sys.stdout.flush()
+    out.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
+        out.flush()
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
 
 
 def print_json(document: object) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    out.json(document)
 
 
 def human_size(n_bytes: float) -> str:

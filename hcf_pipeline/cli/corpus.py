@@ -16,15 +16,14 @@ def run_fetch(call: Invocation, source: str | None) -> None:
             zh="要取哪个文稿库？请给出地址，或在 hcf.toml 里写 [corpus] git_url。",
             en="Fetch which corpus? Give its address, or set [corpus] git_url in hcf.toml.",
         )
-    with err.status(call.say("正在取文稿……", "Fetching …")):
+    with err.waiting(call.say("正在取文稿……", "Fetching …")):
         folder, commit = fetch_corpus(source, settings.root / "data")
     shown = folder.relative_to(settings.root).as_posix()
-    out.print(f"{shown} @ {commit[:12]}", markup=False)
+    out.print(f"{shown} @ {commit[:12]}")
     if settings.corpus_path != folder.resolve():
         out.print(
             call.say(
                 f'要用它：在 hcf.toml 的 [corpus] 里写 path = "{shown}"，或运行 hcf init {shown}。',
                 f'To use it: path = "{shown}" under [corpus] in hcf.toml, or run hcf init {shown}.',
-            ),
-            markup=False,
+            )
         )

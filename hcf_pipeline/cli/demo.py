@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from hcf_pipeline.cli.answers import show_answer
 from hcf_pipeline.cli.console import Invocation, only_json, out
 from hcf_pipeline.cli.refresh import refresh_with_bars
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.jsonl import read_objects
 
 N_QUESTIONS = 3
 SAMPLE = Path("data/sample")
@@ -41,7 +41,7 @@ def run_demo(call: Invocation) -> None:
         answers = [(question, engine.answer(question)) for question in _questions(sample / QUESTIONS)]
     for question, answer in answers:
         out.print()
-        out.print(call.say(f"问：{question}", f"Q: {question}"), markup=False, style="bold")
+        out.print(call.say(f"问：{question}", f"Q: {question}"), style="bold")
         show_answer(answer, toy=engine.release.toy, lang=call.lang)
     out.print()
     seconds = time.monotonic() - began
@@ -55,7 +55,9 @@ def run_demo(call: Invocation) -> None:
 
 def _questions(file: Path) -> list[str]:
     """Three questions that the sample answers, spread over its months."""
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    dated = sorted((line for line in lines if line["date"]), key=lambda line: str(line["date"]))
+    dated = sorted(
+        (row for _, row in read_objects(file) if row.get("date") and row.get("question")),
+        key=lambda row: str(row["date"]),
+    )
     step = max(1, len(dated) // N_QUESTIONS)
-    return [str(line["question"]) for line in dated[step // 2 :: step][:N_QUESTIONS]]
+    return [str(row["question"]) for row in dated[step // 2 :: step][:N_QUESTIONS]]

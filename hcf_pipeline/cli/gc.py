@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
+from hcf_pipeline.text import one_line
 
 
 def run_gc(call: Invocation, *, dry_run: bool, as_json: bool) -> None:
@@ -26,10 +27,10 @@ def run_gc(call: Invocation, *, dry_run: bool, as_json: bool) -> None:
         print_json({"removed": removed, "in_use": in_use, "bytes": n_bytes, "dry_run": dry_run})
         return
     for one in found:
-        out.print(f"{one.path.relative_to(store.home)}  {human_size(one.n_bytes)}", markup=False)
+        out.print(f"{one_line(str(one.path.relative_to(store.home)))}  {human_size(one.n_bytes)}")
     for used in in_use:
         zh, en = f"{used}  还在使用，下次再清理", f"{used}  in use, stays until the next time"
-        out.print(call.say(zh, en), markup=False)
+        out.print(call.say(zh, en))
     zh, en = ("会腾出", "Would free") if dry_run else ("腾出", "Freed")
     out.print(
         call.say(

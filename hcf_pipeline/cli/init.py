@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hcf_pipeline.cli.console import Invocation, human_size, out
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.few import few
+from hcf_pipeline.text import one_line, well_formed
 
 
 def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
@@ -21,6 +23,13 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
         )
     if not folder.is_dir():
         raise UserError(zh=f"没有目录 {folder}。", en=f"There is no folder {folder}.")
+    inside = folder.resolve().is_relative_to(config.parent)
+    path = (folder.resolve().relative_to(config.parent) if inside else folder.resolve()).as_posix()
+    if path != well_formed(path):
+        raise UserError(
+            zh=f"{path} 的名字不是 UTF-8 编码，hcf.toml 里写不下它；请先改名。",
+            en=f"The name of {path} is not UTF-8, so no hcf.toml can hold it; rename it first.",
+        )
     found = survey(folder)
     rows = [
         call.say(
@@ -28,7 +37,8 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
             f"{found.n_files} files, {human_size(found.n_bytes)}",
         ),
         call.say(f"主播：{found.host}（{found.labels[0][1]} 行）", f"host: {found.host} ({found.labels[0][1]} lines)"),
-        call.say("其他人：", "guests: ") + "、".join(f"{label} ({count})" for label, count in found.labels[1:]),
+        call.say("其他人：", "guests: ")
+        + few([f"{label} ({n})" for label, n in found.labels[1:]], call.lang, 12, "、"),
         call.say(f"文件名里有日期的：{found.n_dated} 个", f"dated file names: {found.n_dated}"),
     ]
     rows += [
@@ -36,21 +46,18 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
         for pattern, count in found.noise
     ]
     if found.without_turns:
-        names = " ".join(found.without_turns[:8])
+        names = few(found.without_turns, call.lang)
         rows.append(call.say(f"没有发言的文件：{names}", f"without turns: {names}"))
     for row in rows:
-        out.print(row, markup=False)
-    inside = folder.resolve().is_relative_to(config.parent)
-    path = folder.resolve().relative_to(config.parent) if inside else folder.resolve()
+        out.print(one_line(row))
     if config.exists():
         config.replace(config.with_name(config.name + ".bak"))
     draft = config.with_name(f".{config.name}-{os.getpid()}")
-    draft.write_text(found.toml(path.as_posix()), encoding="utf-8")
+    draft.write_text(found.toml(path), encoding="utf-8")
     draft.replace(config)
     out.print(
         call.say(
             f"写好了 {config}。下一步：hcf check，然后 hcf refresh。",
             f"Wrote {config}. Next: hcf check, then hcf refresh.",
-        ),
-        markup=False,
+        )
     )

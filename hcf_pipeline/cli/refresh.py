@@ -15,6 +15,7 @@ from hcf_pipeline.asset_names import RELEASE
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, print_json
 from hcf_pipeline.errors import Lang
 from hcf_pipeline.settings import Settings
+from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
     from hcf_pipeline.defs.refresh import Refreshed
@@ -39,7 +40,7 @@ def run_refresh(call: Invocation, *, as_json: bool, refit: bool, train: bool) ->
     else:
         out.print(call.say("没有可更新的产物，什么也没有运行。", "Nothing was to be made; nothing ran."))
     if refreshed.nothing_to_learn and not as_json:
-        err.print(refreshed.nothing_to_learn.text(call.lang), markup=False)
+        err.print(refreshed.nothing_to_learn.text(call.lang))
     elif (waiting := [name for name in refreshed.waiting if name != RELEASE]) and not as_json:
         names = " ".join(waiting)
         out.print(
@@ -60,11 +61,11 @@ class Bars:
     def __init__(self, lang: Lang) -> None:
         self._lang = lang
         self._progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn(err.spinner),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TimeElapsedColumn(),
-            console=err,
+            console=err.console,
             disable=not err.is_terminal,
         )
         self._whole: TaskID | None = None
@@ -91,23 +92,23 @@ class Bars:
         self._began[asset] = time.monotonic()
         self._tasks[asset] = self._progress.add_task(asset, total=None)
         if self._progress.disable:
-            err.print(f"… {asset}", markup=False)
+            err.print(f"… {asset}")
 
     def said(self, asset: str, message: str) -> None:
         if (found := STEP_PROGRESS.fullmatch(message)) and asset in self._tasks:
-            done, total, what = int(found[1]), int(found[2]), found[3]
+            done, total, what = int(found[1]), int(found[2]), one_line(found[3])
             self._progress.update(
                 self._tasks[asset], completed=done, total=total, description=f"{asset}  {done}/{total} {what}"
             )
             if self._progress.disable:
-                err.print(f"  {asset} {done}/{total} {what}", markup=False)
+                err.print(f"  {asset} {done}/{total} {what}")
 
     def finished(self, asset: str) -> None:
         seconds = time.monotonic() - self._began.get(asset, time.monotonic())
         if self._progress.disable:
-            err.print(f"✔ {asset}  {seconds:.1f} s", markup=False)
+            err.print(f"✔ {asset}  {seconds:.1f} s")
             return
         self._progress.remove_task(self._tasks[asset])
-        self._progress.console.print(f"✔ {asset}  {seconds:.1f} s", markup=False)
+        err.print(f"✔ {asset}  {seconds:.1f} s")
         if self._whole is not None:
             self._progress.advance(self._whole)

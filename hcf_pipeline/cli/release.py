@@ -6,13 +6,12 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from rich.table import Table
-
 from hcf_pipeline.chat.hold import Held, Hold, hold_on, lift
 from hcf_pipeline.chat.release import ADAPTER, INDEX, current_release
 from hcf_pipeline.chat.releases import Listed, find_release, releases, roll_back
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.store import Store
+from hcf_pipeline.text import one_line
 
 
 def run_list(call: Invocation, *, as_json: bool) -> None:
@@ -21,17 +20,16 @@ def run_list(call: Invocation, *, as_json: bool) -> None:
     if as_json:
         print_json({"releases": [_summary(listed) for listed in found], "hold": hold_as_json(held)})
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in (("发布", "release"), ("生成时间", "made"), ("适配器", "adapter"), ("索引", "index"), ("", "")):
-        table.add_column(call.say(*heading))
+    headings = (("发布", "release"), ("生成时间", "made"), ("适配器", "adapter"), ("索引", "index"), ("", ""))
+    rows: list[list[str]] = []
     for listed in found:
         versions = [
             listed.release.parts[part].version[:8] if part in listed.release.parts else "-" for part in (ADAPTER, INDEX)
         ]
-        table.add_row(listed.id, _time(listed.made), *versions, _note(call, listed))
-    out.print(table)
+        rows.append([listed.id, _time(listed.made), *versions, _note(call, listed)])
+    out.table([call.say(*heading) for heading in headings], rows)
     if held:
-        out.print(hold_words(call, held), markup=False)
+        out.print(hold_words(call, held))
 
 
 def _note(call: Invocation, listed: Listed) -> str:
@@ -50,7 +48,7 @@ def run_show(call: Invocation, beginning: str | None, *, as_json: bool) -> None:
         return
     for name, value in document.items():
         for key, shown in _lines(name, value):
-            out.print(f"{key:28} {shown}", markup=False)
+            out.print(f"{one_line(key):28} {one_line(shown)}")
 
 
 def _lines(name: str, value: object) -> Iterator[tuple[str, str]]:
@@ -76,7 +74,7 @@ def run_rollback(call: Invocation, beginning: str | None, what: Held | None) -> 
             record_rollback(settings, before, listed.id, held)
     out.print(call.say(f"现在由 {listed.id} 服务（此前是 {before}）。", f"{listed.id} serves now (before: {before})."))
     if held:
-        out.print(hold_words(call, held), markup=False)
+        out.print(hold_words(call, held))
     else:
         out.print(call.say("下一个新发布会接替它。", "The next new release takes over."))
 
@@ -97,8 +95,7 @@ def run_lift(call: Invocation) -> None:
         call.say(
             f"不再扣住 {held.names}；下一次 hcf refresh（或自动更新）会发布最新的。",
             f"{held.names} is no longer held; the next hcf refresh (or the automation) releases what is newest.",
-        ),
-        markup=False,
+        )
     )
 
 

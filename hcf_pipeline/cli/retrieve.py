@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from rich.markup import escape
 
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.few import few
+from hcf_pipeline.jsonl import read_objects
 from hcf_pipeline.rag.dates import Span
 from hcf_pipeline.rag.hits import Hit
+from hcf_pipeline.text import one_line
 
 
 def run_retrieve(
@@ -37,18 +36,18 @@ def run_retrieve(
         found = [engine.retrieve(text, k, span) for text in asked]
     if questions:
         for text, hits in zip(asked, found, strict=True):
-            line = {"question": text, "hits": [as_dict(hit) for hit in hits]}
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            print_json({"question": text, "hits": [as_dict(hit) for hit in hits]})
     elif as_json:
         print_json({"hits": [as_dict(hit) for hit in found[0]]})
     else:
         for n, hit in enumerate(found[0], 1):
-            where = f"{hit.transcript}  {call.say('第', 'turns')} {hit.turns[0]}–{hit.turns[1]}"
-            out.print(f"[bold][{n}][/] {hit.date or '?'}  {escape(where)}  {hit.score:.3f}")
-            out.print(hit.text, markup=False, style="dim")
+            where = f"{one_line(hit.transcript)}  {call.say('第', 'turns')} {hit.turns[0]}–{hit.turns[1]}"
+            out.print((f"[{n}]", "bold"), f" {hit.date or '?'}  {where}  {hit.score:.3f}")
+            out.print(hit.text, style="dim")
             if hit.also:
-                places = "、".join(f"{p.transcript} {p.turns[0]}–{p.turns[1]}" for p in hit.also)
-                out.print(escape(call.say(f"同样的话还在：{places}", f"the same words: {places}")))
+                also = [f"{p.transcript} {p.turns[0]}–{p.turns[1]}" for p in hit.also]
+                places = one_line(few(also, call.lang, between="、"))
+                out.print(call.say(f"同样的话还在：{places}", f"the same words: {places}"))
             out.print()
         if not found[0]:
             out.print(call.say("没有找到。", "Nothing was found."))
@@ -66,20 +65,11 @@ def as_dict(hit: Hit) -> dict[str, object]:
 
 
 def _read(file: Path) -> Iterator[str]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(zh=f"读不了问题文件 {file}：{error}。", en=f"Cannot read {file}: {error}.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            question = json.loads(line)["question"]
-        except (ValueError, KeyError, TypeError):
-            question = None
+    for where, row in read_objects(file):
+        question = row.get("question")
         if not isinstance(question, str) or not question.strip():
             raise UserError(
-                zh=f'{file}:{number} 应是一个 JSON 对象，含有 "question"。',
-                en=f'{file}:{number} has to be a JSON object with a "question".',
+                zh=f'{where} 应是一个 JSON 对象，含有 "question"。',
+                en=f'{where} has to be a JSON object with a "question".',
             )
         yield question

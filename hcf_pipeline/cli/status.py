@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
-
-from rich.table import Table
+from collections.abc import Iterator, Sequence
 
 from hcf_pipeline.asset_names import TURN_TABLE
 from hcf_pipeline.chat.hold import hold_on
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.cli.release import hold_as_json, hold_words
 from hcf_pipeline.cli.words import STATES, refusal
+from hcf_pipeline.cli.writer import Piece
+from hcf_pipeline.corpus.manifest import Refused
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.store import Artifact, Store
+from hcf_pipeline.text import one_line
+
+N_QUARANTINED = 20  # that a terminal shows; --json has them all
 
 
 def run_status(call: Invocation, *, as_json: bool) -> None:
@@ -35,35 +39,36 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
         refused = [{"file": q.file, "reason": q.reason, "byte": q.byte} for q in quarantined]
         print_json({"assets": assets, "quarantined": refused, "release": release, "hold": hold_as_json(held)})
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in (
-        ("产物", "asset"),
-        ("状态", "state"),
-        ("上次运行", "last run"),
-        ("大小", "size"),
-        ("为什么", "why"),
-    ):
-        table.add_column(call.say(*heading))
+    headings = (("产物", "asset"), ("状态", "state"), ("上次运行", "last run"), ("大小", "size"), ("为什么", "why"))
+    rows: list[list[Piece]] = []
     for state in found.values():
         artifact = _artifact(store, state.name, state.version)
         ran = datetime.datetime.fromtimestamp(artifact.created).strftime("%m-%d %H:%M") if artifact else "-"
         size = human_size(artifact.size) if artifact else "-"
         word, colour = STATES[state.state]
         why = call.say("；", "; ").join(reason.text(call.lang) for reason in state.why)
-        table.add_row(state.name, f"[{colour}]{call.say(*word)}[/]", ran, size, why)
-    out.print(table)
-    for refused_file in quarantined:
-        reason = refusal(refused_file.reason, call.lang)
-        out.print(
-            call.say(
-                f"隔离：{refused_file.file}（{reason}，第 {refused_file.byte} 字节）",
-                f"quarantined: {refused_file.file} ({reason}, at byte {refused_file.byte})",
-            ),
-            markup=False,
-        )
+        rows.append([state.name, (call.say(*word), colour), ran, size, why])
+    out.table([call.say(*heading) for heading in headings], rows)
+    for line in refusals(call, quarantined):
+        out.print(line)
     out.print(call.say(f"当前发布：{release or '无'}", f"Release: {release or 'none'}"))
     if held:
-        out.print(hold_words(call, held), markup=False)
+        out.print(hold_words(call, held))
+
+
+def refusals(call: Invocation, quarantined: Sequence[Refused]) -> Iterator[str]:
+    """A line for each of the first files that were left out, and one that counts the rest."""
+    for refused in quarantined[:N_QUARANTINED]:
+        file, reason = one_line(refused.file), refusal(refused.reason, call.lang)
+        yield call.say(
+            f"隔离：{file}（{reason}，第 {refused.byte} 字节）",
+            f"quarantined: {file} ({reason}, at byte {refused.byte})",
+        )
+    if (more := len(quarantined) - N_QUARANTINED) > 0:
+        yield call.say(
+            f"另有 {more} 个文件被隔离；hcf status --json 全部列出。",
+            f"and {more} more are quarantined; hcf status --json lists them all.",
+        )
 
 
 def _artifact(store: Store, asset: str, version: str | None) -> Artifact | None:

@@ -7,8 +7,11 @@ from contextlib import suppress
 
 from hcf_pipeline.cli.console import Invocation, err
 from hcf_pipeline.errors import HcfError
+from hcf_pipeline.few import shortened
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Store
+
+VALUE_CHARS = 60
 
 
 def note_unreleased(call: Invocation, settings: Settings, tried: Mapping[str, object]) -> None:
@@ -18,7 +21,7 @@ def note_unreleased(call: Invocation, settings: Settings, tried: Mapping[str, ob
 
     with suppress(HcfError):
         waiting = [
-            f"{name} {released!r} → {now!r}"
+            f"{name} {shortened(repr(released), VALUE_CHARS)} → {shortened(repr(now), VALUE_CHARS)}"
             for name, released, now in unreleased(settings, current_release(Store(settings.home)).serving)
             if name not in tried
         ]
@@ -28,6 +31,5 @@ def note_unreleased(call: Invocation, settings: Settings, tried: Mapping[str, ob
                 call.say(
                     f"这些设置变了但还没有发布：{changed}。hcf refresh 会发布，-s 可以先试。",
                     f"Settings that changed since the release: {changed}. hcf refresh releases them, -s tries one.",
-                ),
-                markup=False,
+                )
             )

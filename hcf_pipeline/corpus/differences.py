@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hcf_pipeline.corpus.manifest import MANIFEST, Manifest
 from hcf_pipeline.corpus.parts import TABLE, Table
 from hcf_pipeline.errors import Lang
+from hcf_pipeline.few import few
 from hcf_pipeline.store import Artifact
 
 N_NAMED = 3
@@ -41,7 +42,7 @@ class Differences:
             "renamed": tuple(f"{old} → {new}" for old, new in self.renamed),
         }
         comma, word = ("，", 0) if lang == "zh" else (", ", 1)
-        return comma.join(f"{WORDS[kind][word]} {_few(paths)}" for kind, paths in named.items() if paths)
+        return comma.join(f"{WORDS[kind][word]} {few(paths, lang, N_NAMED)}" for kind, paths in named.items() if paths)
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Differences:
@@ -73,7 +74,3 @@ def _hashes(artifact: Artifact) -> dict[str, str] | None:
         if name.endswith(f"/{TABLE}"):
             return {entry.path: entry.digest for entry in Table(artifact.file(name).parent).entries}
     return None
-
-
-def _few(paths: Sequence[str]) -> str:
-    return " ".join(paths[:N_NAMED]) + (f" … ({len(paths)})" if len(paths) > N_NAMED else "")

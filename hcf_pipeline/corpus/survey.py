@@ -85,7 +85,7 @@ def survey(folder: Path) -> Survey:
         text = (Path(manifest.folder) / file.path).read_bytes().decode("utf-8-sig", "replace")
         labels_of[file.path] = set()
         label = ""  # whose further lines follow
-        for raw in text.splitlines():
+        for raw in text.replace("\r", "\n").split("\n"):  # as the parser does
             line = raw.strip()
             if pattern := next((p for p in NOISE_PATTERNS if re.match(p, line)), None):
                 noise[pattern] += 1

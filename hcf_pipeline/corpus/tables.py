@@ -27,6 +27,7 @@ from hcf_pipeline.files import hash_of
 TURNS = "turns"
 PAIRS = "pairs"
 REPORT = "report.json"
+N_LABELS = 50  # unknown ones that are named: a file that is no transcript may hold a hundred thousand
 
 TOO_LARGE = "larger than"
 NOT_UTF8 = "not UTF-8"
@@ -71,12 +72,13 @@ class TurnReport:
     n_guest_chars: int
     n_noise_lines: int
     n_chars_before_first_label: int
-    unknown_labels: dict[str, int]
+    unknown_labels: dict[str, int]  # the most frequent, with their lines
     host_labels: dict[str, int]
     first_date: str
     last_date: str
     n_undated: int
     quarantined: list[Refused] = field(default_factory=list)
+    n_more_labels: int = 0  # unknown ones that are not named, those of two transcripts counted twice
 
     @property
     def parse_rate(self) -> float:
@@ -204,7 +206,8 @@ class _TurnNote(TypedDict):
     n_guest_chars: int
     n_noise_lines: int
     n_chars_before_first_label: int
-    unknown_labels: dict[str, int]
+    unknown_labels: dict[str, int]  # the most frequent
+    n_more_labels: int  # unknown ones that are not among these
     host_labels: dict[str, int]
 
 
@@ -236,12 +239,14 @@ def _made(parsed: Transcript | Refused) -> Made:
     chars: Counter[Side] = Counter()
     for turn in parsed.turns:
         chars[turn.side] += len(turn.text)
+    unknown = Counter(parsed.unknown_labels).most_common()
     note = _TurnNote(
         n_host_chars=chars["host"],
         n_guest_chars=chars["guest"],
         n_noise_lines=parsed.n_noise_lines,
         n_chars_before_first_label=parsed.n_chars_before_first_label,
-        unknown_labels=dict(parsed.unknown_labels),
+        unknown_labels=dict(unknown[:N_LABELS]),
+        n_more_labels=max(0, len(unknown) - N_LABELS),
         host_labels=dict(Counter([turn.label for turn in parsed.turns if turn.side == "host"])),
     )
     return Made(columns, note)
@@ -266,12 +271,13 @@ def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
         n_guest_chars=sum(note["n_guest_chars"] for note in notes),
         n_noise_lines=sum(note["n_noise_lines"] for note in notes),
         n_chars_before_first_label=sum(note["n_chars_before_first_label"] for note in notes),
-        unknown_labels=dict(unknown.most_common(50)),
+        unknown_labels=dict(unknown.most_common(N_LABELS)),
         host_labels=dict(hosts.most_common()),
         first_date=str(min(dates, default="")),
         last_date=str(max(dates, default="")),
         n_undated=len(parsed) - len(dates),
         quarantined=sorted(quarantined, key=lambda one: one.file),
+        n_more_labels=max(0, len(unknown) - N_LABELS) + sum(note["n_more_labels"] for note in notes),
     )
 
 

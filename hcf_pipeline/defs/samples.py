@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hcf_pipeline.few import and_more
 from hcf_pipeline.store import Markdown
+from hcf_pipeline.text import visible
 
 CELL_CHARS = 120
 N_SAMPLES = 3
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], n: int | None = None) -> Markdown:
+    """All rows, or the first n and how many more there are."""
+    rows = list(rows)
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
-    lines += [f"| {' | '.join(cell(str(value)) for value in row)} |" for row in rows]
+    lines += [f"| {' | '.join(cell(str(value)) for value in row)} |" for row in rows[:n]]
+    if n is not None and len(rows) > n:
+        lines.append(f"\n… {and_more(len(rows) - n, 'en').strip()}")
     return Markdown("\n".join(lines))
 
 
 def cell(text: str) -> str:
-    flat = " ".join(text.split()).replace("|", "¦").replace("<", "‹").replace("`", "'").replace("](", "] (")
+    flat = visible(" ".join(text.split())).replace("|", "¦").replace("<", "‹").replace("`", "'").replace("](", "] (")
     return flat if len(flat) <= CELL_CHARS else flat[: CELL_CHARS - 1] + "…"
 
 

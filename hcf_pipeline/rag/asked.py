@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from pathlib import Path
 from hcf_pipeline.corpus.pairs import pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import turns_of
-from hcf_pipeline.errors import SettingsError
+from hcf_pipeline.errors import SettingsError, UserError
 from hcf_pipeline.files import hash_of
+from hcf_pipeline.jsonl import read_objects
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, Chunk
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder
@@ -82,31 +82,32 @@ def read_questions(file: Path) -> list[Question]:
     """
     found: list[Question] = []
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            zh=f"[retrieval] questions 里的 {file} 读不了：{error}。",
-            en=f"{file} of [retrieval] questions cannot be read: {error}.",
-        ) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+        rows = list(read_objects(file))
+    except UserError as error:
+        raise SettingsError(zh=f"[retrieval] questions：{error.zh}", en=f"[retrieval] questions: {error.en}") from error
+    for where, row in rows:
         try:
-            row = json.loads(line)
-            date, asked = (
-                datetime.date.fromisoformat(row[name]) if row.get(name) else None for name in ("date", "asked")
-            )
+            date, asked = (_day(row.get(name)) for name in ("date", "asked"))
             text = row["question"]
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(text)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise SettingsError(
-                zh=f'{file}:{number} 应是一个 JSON 对象，含有 "question" 和 "date"（YYYY-MM-DD 或 null），也可以有 "asked"（YYYY-MM-DD）。',
-                en=f'{file}:{number} has to be a JSON object with a "question" and a "date" (YYYY-MM-DD or null), '
+                zh=f'{where} 应是一个 JSON 对象，含有 "question" 和 "date"（YYYY-MM-DD 或 null），也可以有 "asked"（YYYY-MM-DD）。',
+                en=f'{where} has to be a JSON object with a "question" and a "date" (YYYY-MM-DD or null), '
                 'and perhaps the day it was "asked" (YYYY-MM-DD).',
             ) from error
         found.append(Question(text, date=date, asked=asked))
     return found
+
+
+def _day(value: object) -> datetime.date | None:
+    """Raises ValueError or TypeError for what is no day."""
+    if not value:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return datetime.date.fromisoformat(value)
 
 
 def index_without(

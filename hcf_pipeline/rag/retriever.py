@@ -30,6 +30,7 @@ from hcf_pipeline.rag.lines import Line
 from hcf_pipeline.rag.query import Query, read
 from hcf_pipeline.rag.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
+from hcf_pipeline.text import well_formed
 
 CANDIDATES = 200  # of the lexical side at least, whose scores are compared; half as many of the dense one
 SHORT = 4  # times that the date factor counts for a day or a week
@@ -105,6 +106,7 @@ class Retriever:
         去年 and 上个月 are meant from `today`; without it from `[retrieval] today`, else from the newest broadcast's day: no
         clock is read here. Raises EmptyText for a blank question.
         """
+        text = well_formed(text)
         began = time.perf_counter()
         vector = self._encoder.encode_query(text)
         encoding_s = time.perf_counter() - began

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline.cli.app import hoist
+from hcf_pipeline.cli.check import _gpu, _memory
+from hcf_pipeline.cli.console import Invocation
+from hcf_pipeline.cli.parser import hoist
+from hcf_pipeline.settings_file import load_settings
 from hcf_pipeline_tests.conftest import ROOT, Project, clean_environment
 
 COMMANDS = ["demo", "refresh", "status", "retrieve", "ask", "chat", "check", "login", "init", "ui", "corpus"]
@@ -154,6 +157,29 @@ def test_check_says_where_nothing_is_left_to_learn_from(bare: Project, text: str
     found = corpus_findings(bare, text)
     assert found["corpus"]["verdict"] == "ok"
     assert found["pairs"]["verdict"] == "bad" and why in found["pairs"]["text"]
+
+
+def memory_findings(bare: Project, **environ: str) -> tuple[str, str]:
+    """(main memory, GPU) in words, where models are on the CPU."""
+    settings = load_settings(bare.root / "hcf.toml", environ={"HCF_CHAT__DEVICE": "cpu", **environ})
+    call = Invocation("en", None, None, None)
+    (memory,), (gpu,) = _memory(settings, call), _gpu(settings, call)
+    return memory.text, gpu.text
+
+
+def test_check_speaks_of_what_the_chosen_profile_needs_and_in_which_memory(bare: Project) -> None:
+    assert "the embedded models take less than 3.0 GB" in memory_findings(bare)[0]
+    memory, gpu = memory_findings(bare, HCF_PROFILE="qwen")
+    assert memory.startswith("main memory: ") and "about 22.9 GB in all" in memory
+    assert "Qwen/Qwen1.5-4B-Chat" in memory and "embedded" not in memory and "of GPU memory" in gpu
+
+
+def test_check_weighs_a_model_in_a_folder_and_admits_what_it_cannot_know(bare: Project) -> None:
+    (bare.root / "model").mkdir()
+    with (bare.root / "model" / "model.safetensors").open("wb") as file:
+        file.truncate(10_000_000_000)  # 5e9 parameters, 4 bytes each on a CPU
+    assert "about 73.2 GB" in memory_findings(bare, HCF_BASE__MODEL="model", HCF_LORA__MAX_LENGTH="768")[0]
+    assert all("at least" in told and "not known" in told for told in memory_findings(bare, HCF_BASE__MODEL="x/y"))
 
 
 def test_check_names_the_tokens_source_and_never_the_token(bare: Project) -> None:

@@ -40,7 +40,12 @@ def test_differences_name_what_is_new_changed_deleted_and_renamed() -> None:
         ({"a": "一"}, {"a": "二"}, "改动 a", "changed a"),
         ({"a": "一"}, {}, "删除 a", "deleted a"),
         ({"a": "一"}, {"b": "一"}, "改名 a → b", "renamed a → b"),
-        ({"c": "三"}, dict(zip("abcdef", "一二三四五六", strict=True)), "新增 a b d … (5)", "new a b d … (5)"),
+        (
+            {"c": "三"},
+            dict(zip("abcdef", "一二三四五六", strict=True)),
+            "新增 a b d，另有 2 个",
+            "new a b d and 2 more",
+        ),
         ({"d": "四"}, {"a": "一", "b": "二", "c": "三"}, "新增 a b c，删除 d", "new a b c, deleted d"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -74,6 +75,23 @@ def test_the_report_counts_what_a_reader_should_know(corpus: Path, tmp_path: Pat
     assert (report.n_chars_before_first_label, report.n_noise_lines, report.n_undated) == (2, 0, 1)
     assert (report.first_date, report.last_date) == ("2024-01-01", "2024-01-02")
     assert (report.n_transcripts, report.parse_rate) == (3, 0.75)
+
+
+def test_a_file_with_a_thousand_unknown_labels_notes_fifty_and_how_many_more(corpus: Path, tmp_path: Path) -> None:
+    lines = "".join(f"路人{chr(0x4E00 + n)}：插一句\n" * (2 if n < 60 else 1) for n in range(1000))
+    (corpus / "旧.md").write_text(f"乙：在吗\n甲：在的\n{lines}", encoding="utf-8")
+    _, report = table(corpus, tmp_path)
+    assert len(report.unknown_labels) == 50 and set(report.unknown_labels.values()) == {2}
+    assert 940 <= report.n_more_labels <= 950  # a few of them look like words (路人说)
+    assert len((tmp_path / TURNS / "table.json").read_text(encoding="utf-8")) < 5000
+
+
+def test_a_report_from_before_the_labels_were_counted_is_read(corpus: Path, tmp_path: Path) -> None:
+    _, report = table(corpus, tmp_path)
+    written = json.loads((tmp_path / REPORT).read_text(encoding="utf-8"))
+    del written["n_more_labels"]
+    (tmp_path / REPORT).write_text(json.dumps(written), encoding="utf-8")
+    assert TurnReport.load(tmp_path / REPORT) == report
 
 
 @pytest.mark.parametrize(

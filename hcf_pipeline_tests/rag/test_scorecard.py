@@ -234,6 +234,14 @@ def test_a_bad_line_of_questions_is_named(tmp_path: Path, line: str) -> None:
         read_questions(file)
 
 
+def test_a_question_keeps_the_line_separators_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text(
+        '{"question": "甲\u2028乙\x85丙？", "date": "2024-01-03"}\n{"question": "丁？"}\n', encoding="utf-8"
+    )
+    assert [q.text for q in read_questions(file)] == ["甲\u2028乙\x85丙？", "丁？"]
+
+
 def test_a_file_of_questions_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"gone\.jsonl"):
         read_questions(tmp_path / "gone.jsonl")

@@ -25,12 +25,13 @@ from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.defs.corpus.look import look_again
 from hcf_pipeline.defs.dagster_private import look_up_inputs_again
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns, latest_version
-from hcf_pipeline.defs.samples import N_SAMPLES, cell, table
+from hcf_pipeline.defs.samples import N_SAMPLES, table
 from hcf_pipeline.errors import CorpusMoved
+from hcf_pipeline.few import N_NAMED, and_more
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 
-SHOWN = 20  # held-out transcripts in the UI; the file has them all
+SHOWN = 20  # held-out transcripts and refused files in the UI; the files of the artifact have them all
 LOOKS = 3  # at a corpus that moves while it is read
 
 
@@ -140,7 +141,10 @@ def held_out_split(
 
 
 def _turn_metadata(report: TurnReport) -> Metadata:
-    unknown = ", ".join(f"{label} ({count})" for label, count in report.unknown_labels.items())
+    unknown = [f"{label} ({count})" for label, count in report.unknown_labels.items()]
+    named = ", ".join(unknown[:N_NAMED])
+    if more := len(unknown) - len(unknown[:N_NAMED]) + report.n_more_labels:
+        named += and_more(more, "en")
     quarantined = [(q.file, q.reason, q.byte) for q in report.quarantined]
     return {
         "rows": report.n_turns,
@@ -153,8 +157,8 @@ def _turn_metadata(report: TurnReport) -> Metadata:
         "without_date": report.n_undated,
         "noise_lines_dropped": report.n_noise_lines,
         "characters_before_first_label": report.n_chars_before_first_label,
-        "unknown_labels": cell(unknown) or "none",
-        "quarantined": table(("file", "reason", "byte"), quarantined) if quarantined else "none",
+        "unknown_labels": named or "none",
+        "quarantined": table(("file", "reason", "byte"), quarantined, SHOWN) if quarantined else "none",
     }
 
 

@@ -26,6 +26,7 @@ from hcf_pipeline.defs.samples import N_SAMPLES, cell
 from hcf_pipeline.gates import GATES, judge, refuse
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
+from hcf_pipeline.text import one_line
 
 SEED = 1  # of the sampled words, where [chat] sets none: the same release gives the same answers
 NOTHING_ASKED = (
@@ -90,7 +91,7 @@ def sample_answers(
         shown: list[str] = []
         with closing(engine_of(store, settings, inputs[RELEASE], seed=SEED)) as engine:
             for n, question in enumerate(asked_in_corpus(inputs[PARSED_PAIRS].path / PAIRS, N_SAMPLES), 1):
-                step.context.log.info(f"[{n}/{N_SAMPLES}] {question}")
+                step.context.log.info(f"[{n}/{N_SAMPLES}] {one_line(question)}")  # logs are shown in terminals
                 answer = engine.answer(question)
                 quotes = [
                     f"> **{cell(q.label)}** {cell(q.text)} [{q.n}] {q.date or '?'} `{cell(q.transcript)}` {q.turn}"
