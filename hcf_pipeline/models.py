@@ -24,6 +24,7 @@ from hcf_pipeline.store import Artifact
 
 POINTER = "model.json"
 FOLDER = "model"
+DESCRIBED_BY = ("config.json", "modules.json")  # one of them lies in every folder that a model is loaded from
 SEEN = "cache/model-files"  # under the home
 RACY_NS = 2_000_000_000  # a file this young may be written again within a step of the clock, and have the same times
 
@@ -107,8 +108,8 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 def listing_of(settings: Settings, model: str) -> dict[str, str]:
     """What a recipe holds of a model that is a folder of the user's: it changes when a file there does; nothing is read."""
     folder = settings.own_folder(model) if model else None
-    if folder is None:
-        return {}
+    if folder is None or not any((folder / name).is_file() for name in DESCRIBED_BY):
+        return {}  # its step refuses a folder of something else, however large that is
     stats = {name: path.stat() for name, path in model_files(folder).items()}
     return {f"files of {model}": hash_of({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})}
 

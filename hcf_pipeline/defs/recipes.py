@@ -58,7 +58,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
     reads = settings.reads
     return {
         RAW_TRANSCRIPTS: Recipe(1, reads("corpus.include", "corpus.exclude")),
-        TURN_TABLE: Recipe(3, reads(*(f"corpus.{name}" for name in TURNS_BY))),
+        TURN_TABLE: Recipe(4, reads(*(f"corpus.{name}" for name in TURNS_BY))),
         PARSED_PAIRS: Recipe(3),
         HELD_OUT_SPLIT: Recipe(1, reads("sft.held_out_share")),
         SFT_DATASET: Recipe(3, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
