@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from hcf_pipeline.corpus.address import public
 from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.settings import EMBEDDED, Sections, Settings
 from hcf_pipeline.settings_types import Refused, Section
@@ -235,6 +236,7 @@ def _first_mistake(error: ValidationError, origins: Mapping[tuple[str, ...], str
         zh, en = _allowed(_schema(*place[:2]) if len(place) > 1 else {"type": "object"})
     zh_item, en_item = _item(first["loc"])
     given = json.dumps(first["input"], ensure_ascii=False, default=str)
+    given = public(given)
     given = given if len(given) <= SHOWN_CHARS else given[:SHOWN_CHARS] + "…"
     return SettingsError(
         zh=f"{origin}：{name}{zh_item} = {given} 不行，应为{zh}。",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -90,10 +91,8 @@ def use(found: Settings) -> None:
         found.own_folder(model)
     assert int(found.sections.refresh.cache_gb * 1e9) >= 0
     prepare_home(found)
-    try:
+    with suppress(CorpusError):
         scan(found.corpus_path, corpus)
-    except CorpusError:
-        pass
 
 
 @settings(max_examples=200, deadline=None)

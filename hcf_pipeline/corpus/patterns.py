@@ -33,9 +33,9 @@ def found_by(patterns: Sequence[str]) -> Matcher:
         else:
             joined.append(pattern)
     # `match` where it can: a search would walk through each whole line
-    matchers = [re.compile(_any_of(anchored)).match] if anchored else []
-    matchers += [re.compile(_any_of(joined)).search] if joined else []
-    matchers += alone
+    matchers: list[Matcher] = [*([re.compile(_any_of(anchored)).match] if anchored else ()), *alone]
+    if joined:
+        matchers.append(re.compile(_any_of(joined)).search)
     if len(matchers) == 1:
         return matchers[0]
     return lambda line: any(matches(line) for matches in matchers)
