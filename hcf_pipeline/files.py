@@ -7,7 +7,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,54 @@ def link_or_copy(source: Path, target: Path) -> None:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in no order; links to files are files, links to folders are not followed.
+
+    However deep the folders are: the standard library's walks call themselves once a level.
+    """
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except (PermissionError, FileNotFoundError, NotADirectoryError):
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif Path(entry.path).is_file():
+                yield Path(entry.path)
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder of any depth, as far as that can be done: what lies deeper is pulled up first.
+
+    So no path grows longer than the system takes, and nothing here calls itself.
+    """
+    with suppress(OSError):
+        if folder.is_symlink():
+            return
+        while inside := list(os.scandir(folder)):
+            for entry in inside:
+                if not entry.is_dir(follow_symlinks=False):
+                    Path(entry.path).unlink()
+                    continue
+                for deeper in list(os.scandir(entry.path)):
+                    if deeper.is_dir(follow_symlinks=False):
+                        Path(deeper.path).rename(folder / secrets.token_hex(10))
+                    else:
+                        Path(deeper.path).unlink()
+                Path(entry.path).rmdir()
+        folder.rmdir()
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """As `json.loads`, of a text that people wrote: ValueError too where it is nested without end."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def sealed(value: Mapping[str, object]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from hcf_pipeline.errors import ArtifactError, NotReady
-from hcf_pipeline.files import file_sha256, hash_of, replace_text
+from hcf_pipeline.files import file_sha256, files_below, hash_of, parsed_json, replace_text
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.store import Artifact
 
@@ -93,7 +93,7 @@ def model_files(folder: Path) -> dict[str, Path]:
 
 def visible_files(folder: Path) -> dict[str, Path]:
     """Files below a folder by their relative name, hidden ones left out."""
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(files_below(folder))}
     return {name: path for name, path in found.items() if not re.search(r"(^|/)\.", name)}
 
 
@@ -136,7 +136,7 @@ def file_digests(folder: Path, home: Path, *, deep: bool = False) -> dict[str, s
 
 def _remembered(record: Path) -> dict[str, list[object]]:
     try:
-        raw = json.loads(record.read_text(encoding="utf-8"))
+        raw = parsed_json(record.read_text(encoding="utf-8"))
         return {str(name): list(values) for name, values in raw.items() if len(values) == 4}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

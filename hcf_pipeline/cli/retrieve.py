@@ -12,6 +12,7 @@ from rich.markup import escape
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.files import parsed_json
 from hcf_pipeline.rag.dates import Span
 from hcf_pipeline.rag.hits import Hit
 
@@ -74,7 +75,7 @@ def _read(file: Path) -> Iterator[str]:
         if not line.strip():
             continue
         try:
-            question = json.loads(line)["question"]
+            question = parsed_json(line)["question"]
         except (ValueError, KeyError, TypeError):
             question = None
         if not isinstance(question, str) or not question.strip():

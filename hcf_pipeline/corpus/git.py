@@ -8,7 +8,6 @@ from there; commits and changes of the user's own are never moved, nor written o
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from hcf_pipeline.corpus.address import Address, address_of
 from hcf_pipeline.corpus.git_command import Git
 from hcf_pipeline.disk import told_of_the_disk
 from hcf_pipeline.errors import CorpusError
-from hcf_pipeline.files import DRAFT, draft_name
+from hcf_pipeline.files import DRAFT, draft_name, remove_tree
 from hcf_pipeline.locks import try_exclusive
 
 FETCHING = ".fetching"  # in data/, locked by the one who fetches
@@ -84,7 +83,7 @@ def _alone(data: Path) -> Iterator[None]:
     with lock:
         try:
             for draft in data.glob(f"{DRAFT}*"):
-                shutil.rmtree(draft, ignore_errors=True)
+                remove_tree(draft)
             yield
         finally:
             file.unlink(missing_ok=True)
@@ -135,7 +134,7 @@ def _clone(address: Address, target: Path) -> None:
             )
         draft.rename(target)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove_tree(draft)
 
 
 def _update(git: Git, address: Address) -> None:

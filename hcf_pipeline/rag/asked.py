@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from hcf_pipeline.corpus.pairs import pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import turns_of
 from hcf_pipeline.errors import SettingsError
-from hcf_pipeline.files import hash_of
+from hcf_pipeline.files import hash_of, parsed_json
 from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, Chunk
 from hcf_pipeline.rag.embed import write_embeddings
 from hcf_pipeline.rag.encoder import Encoder
@@ -92,7 +91,7 @@ def read_questions(file: Path) -> list[Question]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parsed_json(line)
             date, asked = (
                 datetime.date.fromisoformat(row[name]) if row.get(name) else None for name in ("date", "asked")
             )
