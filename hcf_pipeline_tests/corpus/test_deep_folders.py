@@ -35,7 +35,7 @@ def nest(folder: Path, name: str, depth: int) -> None:
         inner = os.open(name, os.O_RDONLY, dir_fd=at)
         os.close(at)
         at = inner
-    with open(os.open("2024-01-02.md", os.O_WRONLY | os.O_CREAT, dir_fd=at), "w", encoding="utf-8") as file:
+    with Path(os.open("2024-01-02.md", os.O_WRONLY | os.O_CREAT, dir_fd=at)).open("w", encoding="utf-8") as file:
         file.write(TEXT)
     os.close(at)
 
