@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from hcf_pipeline.cli.console import Invocation, err, language, show_error
+from hcf_pipeline.cli.whose_code import RUNNING, require_own_code
 from hcf_pipeline.disk import disk_trouble
 from hcf_pipeline.errors import HcfError
 from hcf_pipeline.rag.dates import Span
@@ -91,6 +92,14 @@ def globals_(
 ) -> None:
     if lang not in ("zh", "en"):
         raise typer.BadParameter("zh | en", param_hint="--lang")
+    if other := require_own_code():
+        err.print(
+            _t(
+                f"注意：运行的是 {RUNNING} 的代码，不是当前目录 {other} 的；要用这里的，请运行 python3 hcf.py …。",
+                f"Note: this runs the code of {RUNNING}, not that of the working folder {other}; python3 hcf.py … runs that.",
+            ),
+            markup=False,
+        )
     ctx.obj = Invocation(LANG, config, profile, home)
 
 
