@@ -7,7 +7,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,33 @@ def unsealed(text: str) -> dict[str, Any]:
     ):
         raise ValueError(SEAL)
     return value
+
+
+def readable_by_all(written: Iterable[Path], like: Path) -> None:
+    """Gives files and folders the permissions that the folder `like`, just made, got from the umask.
+
+    What goes by way of a temporary file (safetensors) is its owner's alone, whatever the umask says. A disk that knows no
+    permissions keeps what it has.
+    """
+    mode = stat.S_IMODE(like.stat().st_mode) & 0o777
+    for path in written:
+        wanted = mode if path.is_dir() else mode & 0o666
+        with suppress(OSError):
+            if stat.S_IMODE(path.stat().st_mode) & 0o777 != wanted:
+                path.chmod(wanted)
+
+
+def is_closed(path: Path) -> bool:
+    """Whether this user lacks the permission to read a file or to enter a folder above it."""
+    for place in (path, *path.parents):
+        try:
+            is_folder = stat.S_ISDIR(place.stat().st_mode)
+        except PermissionError:
+            return True
+        except OSError:
+            continue  # to be made, in a folder above
+        return not os.access(place, os.R_OK | os.X_OK if is_folder else os.R_OK)
+    return False
 
 
 def draft_name(name: str = "", prefix: str = DRAFT) -> str:
