@@ -35,8 +35,9 @@ def nest(folder: Path, name: str, depth: int) -> None:
         inner = os.open(name, os.O_RDONLY, dir_fd=at)
         os.close(at)
         at = inner
-    with Path(os.open("2024-01-02.md", os.O_WRONLY | os.O_CREAT, dir_fd=at)).open("w", encoding="utf-8") as file:
-        file.write(TEXT)
+    file = os.open("2024-01-02.md", os.O_WRONLY | os.O_CREAT, dir_fd=at)
+    os.write(file, TEXT.encode())
+    os.close(file)
     os.close(at)
 
 
