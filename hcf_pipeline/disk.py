@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hcf_pipeline.errors import MachineError
+from hcf_pipeline.errors import DENIED, MachineError, closed
+from hcf_pipeline.files import is_closed
 
 
 @contextmanager
@@ -30,6 +31,8 @@ REASONS = {
     errno.ENOTDIR: ("要用作目录的地方是一个文件", "a file stands where a folder should be"),
     errno.EEXIST: ("要用作目录的地方是一个文件", "a file stands where a folder should be"),
     errno.EACCES: ("没有写入权限", "there is no permission to write"),
+    errno.EPERM: ("没有写入权限", "there is no permission to write"),
+    errno.ENAMETOOLONG: ("路径太长", "a path is longer than the system takes"),
 }
 SQLITE = {  # what Dagster's storage says
     "database or disk is full": errno.ENOSPC,
@@ -46,6 +49,8 @@ def disk_trouble(error: BaseException, home: Path | None = None) -> MachineError
         return None
     zh, en = REASONS[number]
     where = file or home or Path.cwd()
+    if number in DENIED and isinstance(where, str | Path) and is_closed(Path(where)):
+        return MachineError(**closed(Path(where)))
     return MachineError(
         zh=f"{zh}（{where}）；已有的发布没有动。请处理好后再运行 hcf refresh，它会接着做。",
         en=f"{en[0].upper()}{en[1:]} ({where}); what is released is untouched. Mend that and run hcf refresh: it goes on.",

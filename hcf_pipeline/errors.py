@@ -24,10 +24,14 @@ our own bugs only. Usage errors (exit 2) are the command line parser's.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
+from hcf_pipeline.files import is_closed
 from hcf_pipeline.text import visible
+
+DENIED = (errno.EACCES, errno.EPERM)
 
 Lang = Literal["zh", "en"]
 
@@ -78,6 +82,8 @@ class InputDamaged(ArtifactError):
 
 
 def damaged(file: Path) -> ArtifactError:
+    if is_closed(file):
+        return ArtifactError(**closed(file))
     return ArtifactError(
         zh=f"{file} 缺失或已损坏；请运行 hcf refresh 重新生成。",
         en=f"{file} is missing or damaged; run hcf refresh to build it again.",
@@ -85,9 +91,26 @@ def damaged(file: Path) -> ArtifactError:
 
 
 def unwritable(home: Path, error: OSError) -> UserError:
+    if error.errno in DENIED and is_closed(file := Path(error.filename or home)):
+        return UserError(**closed(file))
     return UserError(
-        zh=f"不能写入 {home}（{error.strerror}）；请换一个目录：--home 或 HCF_HOME。",
-        en=f"Cannot write to {home} ({error.strerror}); choose another folder with --home or HCF_HOME.",
+        zh=f"不能写入 {home}（{error.strerror}）；hcf retrieve、ask、chat 只要能读就行，其余命令请换一个目录：--home 或 HCF_HOME。",
+        en=f"Cannot write to {home} ({error.strerror}); hcf retrieve, ask and chat only read, for all else choose another "
+        "folder with --home or HCF_HOME.",
+    )
+
+
+class Sentence(TypedDict):
+    zh: str
+    en: str
+
+
+def closed(file: Path) -> Sentence:
+    """What is said of a file that this user may not read: another user's, as a rule."""
+    return Sentence(
+        zh=f"没有读取权限（{file}）；请让它的主人开放（chmod -R a+rX），或换一个目录：--home 或 HCF_HOME。",
+        en=f"There is no permission to read {file}; ask its owner to open it (chmod -R a+rX), or choose another folder with "
+        "--home or HCF_HOME.",
     )
 
 

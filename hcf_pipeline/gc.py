@@ -19,6 +19,7 @@ from hcf_pipeline.asset_names import RELEASE
 from hcf_pipeline.chat.release import pinned_by
 from hcf_pipeline.chat.releases import release_versions
 from hcf_pipeline.errors import ArtifactError, NotReady, damaged
+from hcf_pipeline.files import files_below
 from hcf_pipeline.store import CURRENT, RECIPES, WORK, Store
 from hcf_pipeline.store.artifact import current_version
 from hcf_pipeline.store.leases import alone, claim
@@ -149,7 +150,7 @@ def _gives(store: Store, asset: str, recipe: Path, needed: set[tuple[str, str]])
 
 
 def _stats(path: Path) -> list[os.stat_result]:
-    files = path.rglob("*") if path.is_dir() else [path]
+    files = files_below(path) if path.is_dir() else [path]
     found: list[os.stat_result] = []
     for file in files:
         with suppress(FileNotFoundError):  # a draft may be published meanwhile

@@ -95,5 +95,7 @@ def _open(path: Path, *, create: bool = True, write: bool = True) -> Lock:
     )  # NFS wants writers to lock exclusively
     try:
         return Lock(os.open(path, flags, 0o666))
-    except PermissionError:  # made by another user: a lock needs no more than that it can be read
+    except OSError as error:  # made by another user, or on a disk that can only be read: a lock needs no more than that
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not path.exists():
+            raise
         return Lock(os.open(path, os.O_RDONLY))

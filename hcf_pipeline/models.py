@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Literal
 
 from hcf_pipeline.errors import ArtifactError, NotReady
-from hcf_pipeline.files import file_sha256, hash_of, replace_text
+from hcf_pipeline.files import file_sha256, files_below, hash_of, parsed_json, replace_text
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.store import Artifact
 
 POINTER = "model.json"
 FOLDER = "model"
+DESCRIBED_BY = ("config.json", "modules.json")  # one of them lies in every folder that a model is loaded from
 SEEN = "cache/model-files"  # under the home
 RACY_NS = 2_000_000_000  # a file this young may be written again within a step of the clock, and have the same times
 
@@ -92,7 +93,7 @@ def model_files(folder: Path) -> dict[str, Path]:
 
 def visible_files(folder: Path) -> dict[str, Path]:
     """Files below a folder by their relative name, hidden ones left out."""
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(files_below(folder))}
     return {name: path for name, path in found.items() if not re.search(r"(^|/)\.", name)}
 
 
@@ -107,8 +108,8 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 def listing_of(settings: Settings, model: str) -> dict[str, str]:
     """What a recipe holds of a model that is a folder of the user's: it changes when a file there does; nothing is read."""
     folder = settings.own_folder(model) if model else None
-    if folder is None:
-        return {}
+    if folder is None or not any((folder / name).is_file() for name in DESCRIBED_BY):
+        return {}  # its step refuses a folder of something else, however large that is
     stats = {name: path.stat() for name, path in model_files(folder).items()}
     return {f"files of {model}": hash_of({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})}
 
@@ -135,7 +136,7 @@ def file_digests(folder: Path, home: Path, *, deep: bool = False) -> dict[str, s
 
 def _remembered(record: Path) -> dict[str, list[object]]:
     try:
-        raw = json.loads(record.read_text(encoding="utf-8"))
+        raw = parsed_json(record.read_text(encoding="utf-8"))
         return {str(name): list(values) for name, values in raw.items() if len(values) == 4}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

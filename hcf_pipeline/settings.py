@@ -6,7 +6,6 @@ depends on it. Which settings may stand in a code version, and which in a releas
 
 from __future__ import annotations
 
-import datetime
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,12 @@ from pydantic import Field, field_validator, model_validator
 from hcf_pipeline.settings_types import (
     Cron,
     CronOrEmpty,
+    Day,
     Kind,
     Labels,
     Natural,
     NonEmpty,
+    Pattern,
     Positive,
     Refused,
     Result,
@@ -31,7 +32,6 @@ from hcf_pipeline.settings_types import (
     Share,
     SharePossiblyZero,
     TimeZone,
-    compiles,
 )
 
 EMBEDDED = "embedded"
@@ -52,13 +52,13 @@ class CorpusSettings(Section):
         [], description="labels of speakers who are neither: what they say is nobody's, and ends the pair before"
     )
     not_labels: list[NonEmpty] = Field([], description="what stands before a colon at line starts and is no speaker")
-    date_pattern: NonEmpty = Field(
+    date_pattern: Pattern = Field(
         r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
         description="regular expression with the groups year, month and day, searched in the file name",
     )
-    interrupted_pattern: NonEmpty = Field(r"-INC$", description="searched in the file name without its ending")
-    noise: list[NonEmpty] = Field([r"^【API调用失败"], description="regular expressions of lines to drop")
-    lost_pattern: NonEmpty = Field(
+    interrupted_pattern: Pattern = Field(r"-INC$", description="searched in the file name without its ending")
+    noise: list[Pattern] = Field([r"^【API调用失败"], description="regular expressions of lines to drop")
+    lost_pattern: Pattern = Field(
         r"失败|错误|异常|超时|中断|断开|丢失|缺失|听不清|无法识别|(?i:error|fail|timed? ?out|lost|missing|inaudible|unintelligible)",
         description="searched in lines of noise: where it matches, words were lost, and the turn is not learnt",
     )
@@ -68,23 +68,13 @@ class CorpusSettings(Section):
     @field_validator("date_pattern")
     @classmethod
     def _date_groups(cls, pattern: str) -> str:
-        groups = re.compile(compiles(pattern)).groupindex
+        groups = re.compile(pattern).groupindex
         if not {"year", "month", "day"} <= set(groups):
             groups_needed = "(?P<year>…) (?P<month>…) (?P<day>…)"
             raise Refused(
                 zh=f"含有 {groups_needed} 三个分组的正则表达式", en=f"a pattern with the groups {groups_needed}"
             )
         return pattern
-
-    @field_validator("interrupted_pattern", "lost_pattern")
-    @classmethod
-    def _pattern(cls, pattern: str) -> str:
-        return compiles(pattern)
-
-    @field_validator("noise")
-    @classmethod
-    def _patterns(cls, patterns: list[str]) -> list[str]:
-        return [compiles(p) for p in patterns]
 
     @field_validator("host_labels", "guest_labels", "other_labels", "not_labels")
     @classmethod
@@ -200,7 +190,7 @@ class RetrievalSettings(Section):
         description="what scores outside the time that a question names (去年, 2024年5月) are multiplied with, "
         "four times where it is a day or a week; 0: only that time, 1: date words mean nothing",
     )
-    today: datetime.date | None = Field(
+    today: Day | None = Field(
         None, description="the day that 去年 and 上个月 are meant from; without it the calendar's in [refresh] timezone"
     )
     reranker: str = Field(
@@ -279,7 +269,7 @@ class RefreshSettings(Section):
         "0 5 * * 1", description='when waiting pairs are trained on in any case; "" is never'
     )
     max_runtime_hours: Annotated[float, Field(gt=0, le=24 * 30)] = Field(24, description="a longer run is failed")
-    cache_gb: Annotated[float, Field(ge=0)] = Field(
+    cache_gb: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
         2, description="vectors kept beside the artifacts, 10^9 bytes at most"
     )
 
@@ -287,7 +277,7 @@ class RefreshSettings(Section):
 class RunSettings(Section):
     kind = Kind.RUN
 
-    threads: Natural = Field(
+    threads: Annotated[int, Field(ge=0, le=4096)] = Field(
         0, description="that fits and trainings compute with on a CPU; 0: as many as the process may use"
     )
 
@@ -299,7 +289,7 @@ class ReleaseSettings(Section):
     max_lost: SharePossiblyZero = Field(
         0.5, description="gate: share of the released transcripts that may be gone; more is taken for an accident"
     )
-    max_loss_rise: Annotated[float, Field(ge=0)] = Field(
+    max_loss_rise: Annotated[float, Field(ge=0, le=1000)] = Field(
         0.1, description="gate: nats that the adapter may be worse than its base on what is held out"
     )
     max_recall_fall: SharePossiblyZero = Field(
@@ -346,8 +336,11 @@ class Settings:
 
     def own_folder(self, model: str) -> Path | None:
         """The folder that a model's name means: one beside hcf.toml, or in the user's home ("~/…"); None where none is there."""
-        folder = self.root / Path(model).expanduser()
-        return folder.resolve() if folder.is_dir() else None
+        try:
+            folder = self.root / Path(model).expanduser()
+            return folder.resolve() if folder.is_dir() else None
+        except (OSError, RuntimeError):  # too long for a name, or of a user whom this machine does not know
+            return None
 
     @property
     def question_files(self) -> dict[Path, Path]:

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from hcf_pipeline.corpus.address import public
 from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.settings import EMBEDDED, Sections, Settings
 from hcf_pipeline.settings_types import Refused, Section
-from hcf_pipeline.text import argument_text
 
 CONFIG_NAME = "hcf.toml"
+SHOWN_CHARS = 200  # of a value that is refused
 PROFILES = Path(__file__).parent / "profiles"
 
 
@@ -45,22 +46,22 @@ def load_settings(
     name = profile or environ.get("HCF_PROFILE") or str(tables.pop("profile", EMBEDDED))
     tables.pop("profile", None)
     own_home = tables.pop("home", "")
-    if not isinstance(own_home, str):
+    if not isinstance(own_home, str) or "\0" in own_home:
         raise SettingsError(
             zh=f"{_where(file, text, 'home', None)}：home 应为文字，即产物目录。",
             en=f"{_where(file, text, 'home', None)}: home has to be text, the folder of artifacts.",
         )
-    built_in = PROFILES / f"{name}.toml"
-    if not built_in.is_file() and name not in own_profiles:
-        names = sorted({p.stem for p in PROFILES.glob("*.toml")} | set(own_profiles))
+    built_in = {file.stem: file for file in PROFILES.glob("*.toml")}
+    if name not in built_in and name not in own_profiles:
+        names = sorted({*built_in, *own_profiles})
         raise SettingsError(
             zh=f"没有名为 {name} 的配置档（profile）；可用的有：{'、'.join(names)}。",
             en=f"There is no profile {name!r}; there are: {', '.join(names)}.",
         )
     merged: dict[str, object] = {}
     origins: dict[tuple[str, ...], str] = {}
-    if built_in.is_file():
-        _overlay(merged, origins, _parse(built_in, built_in.read_text(encoding="utf-8")), built_in, "", "")
+    if preset := built_in.get(name):
+        _overlay(merged, origins, _parse(preset, preset.read_text(encoding="utf-8")), preset, "", "")
     _overlay(merged, origins, tables, file, text, "")
     if name in own_profiles:
         own = _table(file, own_profiles[name], f"profiles.{name}")
@@ -70,6 +71,8 @@ def load_settings(
     merged["profile"] = name
     try:
         sections = Sections.model_validate_json(json.dumps(merged, default=str), strict=True)
+    except RecursionError:
+        raise _too_deep(file) from None
     except ValidationError as error:
         raise _first_mistake(error, origins, file) from None
     given_home = home or (Path(environ["HCF_HOME"]) if environ.get("HCF_HOME") else None)
@@ -92,11 +95,20 @@ def _read(file: Path) -> str:
 def _parse(file: Path, text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise _too_deep(file) from None
+    except ValueError as error:  # a TOMLDecodeError, or of a number with thousands of digits
         raise SettingsError(
             zh=f"{file} 不是有效的 TOML：{error}。请改正这一行。",
             en=f"{file} is not valid TOML: {error}. Correct that line.",
         ) from error
+
+
+def _too_deep(file: Path) -> SettingsError:
+    return SettingsError(
+        zh=f"{file} 里有嵌套太深的值；设置最多是一个列表。",
+        en=f"A value in {file} is nested too deeply; a setting is a list at most.",
+    )
 
 
 def _table(file: Path, value: object, name: str) -> dict[str, object]:
@@ -127,7 +139,7 @@ def _overlay(
 def _where(file: Path, text: str, table: str, key: str | None) -> str:
     """`file:line` of a key (or of the table's header); tomllib keeps no positions."""
     current = ""
-    for number, line in enumerate(text.split("\n"), 1):  # splitlines also splits inside a value, at U+2028
+    for number, line in enumerate(text.split("\n"), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             current = header[1].replace(" ", "").replace('"', "")
             if key is None and current == table:
@@ -145,17 +157,16 @@ def _overlay_environment(
     for variable, raw in sorted(environ.items()):
         if not variable.startswith("HCF_") or "__" not in variable:
             continue
+        _require_text(variable, variable + raw)
         section, _, key = variable.removeprefix("HCF_").lower().partition("__")
         origins[(section,)] = origins[(section, key)] = variable
         before = merged.get(section)
-        merged[section] = {
-            **(before if isinstance(before, dict) else {}),
-            key: _from_text(section, key, argument_text(raw)),
-        }
+        merged[section] = {**(before if isinstance(before, dict) else {}), key: _from_text(section, key, raw)}
 
 
 def _overlay_tried(merged: dict[str, object], origins: dict[tuple[str, ...], str], tried: Sequence[str]) -> None:
     for given in tried:
+        _require_text("-s", given)
         name, equals, raw = given.partition("=")
         section, _, key = name.strip().partition(".")
         if not (equals and section and key):
@@ -168,21 +179,28 @@ def _overlay_tried(merged: dict[str, object], origins: dict[tuple[str, ...], str
         merged[section] = {**(before if isinstance(before, dict) else {}), key: _from_text(section, key, raw.strip())}
 
 
+def _require_text(origin: str, given: str) -> None:
+    """What the shell hands over is bytes; those that are no text come as lone surrogates."""
+    try:
+        given.encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = origin.encode("utf-8", "backslashreplace").decode("utf-8")
+        raise SettingsError(zh=f"{shown} 不是 UTF-8 文字。", en=f"{shown} is no text in UTF-8.") from error
+
+
 def _from_text(section: str, key: str, raw: str) -> object:
     """The text of an environment variable as the type that its key wants; anything else stays text and is refused later."""
     kind = _schema(section, key).get("type")
     if kind == "array":
         try:
             return tomllib.loads(f"value = {raw}")["value"] if raw.startswith("[") else raw.split(",")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             return raw
-    if kind in ("integer", "number", "boolean"):
+    if kind in ("integer", "number", "boolean") or (kind is None and raw.isdecimal()):  # None: an optional number
         try:
             return json.loads(raw.lower())
-        except ValueError:
+        except (ValueError, RecursionError):
             return raw
-    if kind is None and raw.isdecimal():  # an optional number
-        return int(raw)
     return raw
 
 
@@ -198,6 +216,8 @@ def _schema(section: str, key: str) -> dict[str, object]:
 def _first_mistake(error: ValidationError, origins: Mapping[tuple[str, ...], str], file: Path) -> SettingsError:
     first = error.errors()[0]
     place = tuple(str(part) for part in first["loc"])
+    if not place:  # the JSON itself
+        return _too_deep(file)
     origin = origins.get(place[:2]) or origins.get(place[:1]) or str(file)
     name = f"[{place[0]}] {place[1]}" if len(place) > 1 else f"[{place[0]}]"
     if first["type"] == "extra_forbidden":
@@ -214,11 +234,21 @@ def _first_mistake(error: ValidationError, origins: Mapping[tuple[str, ...], str
         zh, en = refusal.zh, refusal.en
     else:
         zh, en = _allowed(_schema(*place[:2]) if len(place) > 1 else {"type": "object"})
+    zh_item, en_item = _item(first["loc"])
     given = json.dumps(first["input"], ensure_ascii=False, default=str)
+    given = public(given)
+    given = given if len(given) <= SHOWN_CHARS else given[:SHOWN_CHARS] + "…"
     return SettingsError(
-        zh=f"{origin}：{name} = {given} 不行，应为{zh}。",
-        en=f"{origin}: {name} = {given} is not possible; allowed is {en}.",
+        zh=f"{origin}：{name}{zh_item} = {given} 不行，应为{zh}。",
+        en=f"{origin}: {name}{en_item} = {given} is not possible; allowed is {en}.",
     )
+
+
+def _item(place: Sequence[str | int]) -> tuple[str, str]:
+    """Which one of a list, counted from 1 as people do."""
+    if len(place) > 2 and isinstance(number := place[2], int):
+        return f"（第 {number + 1} 项）", f" (item {number + 1})"
+    return "", ""
 
 
 def _known(place: tuple[str, ...]) -> list[str]:
@@ -251,6 +281,8 @@ def _allowed(schema: Mapping[str, object]) -> tuple[str, str]:
         return "、".join(listed) + " 之一", "one of " + ", ".join(listed)
     if isinstance(options := schema.get("anyOf"), list):
         return _allowed(options[0])
+    if schema.get("format") == "date":
+        return "一天，例如 2024-05-01", "a day, such as 2024-05-01"
     if schema.get("type") == "array":
         zh, en = '文字的列表，例如 ["…"]', 'a list of texts, such as ["…"]'
         return (zh + "，不能为空", en + ", not empty") if schema.get("minItems") else (zh, en)

@@ -13,6 +13,7 @@ import typer
 from hcf_pipeline.cli.console import Invocation, err, language, out, show_error
 from hcf_pipeline.cli.parser import Commands, parsed
 from hcf_pipeline.cli.streams import guard_streams
+from hcf_pipeline.cli.whose_code import RUNNING, require_own_code
 from hcf_pipeline.disk import disk_trouble
 from hcf_pipeline.errors import HcfError
 from hcf_pipeline.rag.dates import Span
@@ -83,6 +84,13 @@ def globals_(
         raise typer.BadParameter(_t("要写在命令后面", "belongs behind the command"), param_hint="--json")
     if ctx.invoked_subcommand is None:
         ctx.fail("Missing command.")
+    if other := require_own_code():
+        err.print(
+            _t(
+                f"注意：运行的是 {RUNNING} 的代码，不是当前目录 {other} 的；要用这里的，请运行 python3 hcf.py …。",
+                f"Note: this runs the code of {RUNNING}, not that of the working folder {other}; python3 hcf.py … runs that.",
+            )
+        )
     ctx.obj = Invocation(LANG, config, profile, home)
 
 

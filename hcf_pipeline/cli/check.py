@@ -11,6 +11,7 @@ from typing import Literal
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.errors import HcfError, UserError
 from hcf_pipeline.few import few
+from hcf_pipeline.files import files_below
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.text import one_line
 
@@ -124,7 +125,7 @@ def _disk(settings: Settings, call: Invocation) -> Iterator[Finding]:
     place = next(folder for folder in (settings.home, *settings.home.parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     folder = settings.corpus_path
-    corpus = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
+    corpus = sum(file.stat().st_size for file in files_below(folder))
     needed = EMBEDDED_DISK + HOME_BYTES_PER_CORPUS_BYTE * corpus + _download(settings)
     yield Finding(
         "disk",

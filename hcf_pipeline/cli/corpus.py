@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from hcf_pipeline.cli.console import Invocation, err, out
 from hcf_pipeline.errors import UserError
 
@@ -10,12 +12,15 @@ def run_fetch(call: Invocation, source: str | None) -> None:
     from hcf_pipeline.corpus.git import fetch_corpus
 
     settings = call.settings()
-    source = source or settings.sections.corpus.git_url
-    if not source:
+    source = settings.sections.corpus.git_url if source is None else source
+    if not source.strip():
         raise UserError(
             zh="要取哪个文稿库？请给出地址，或在 hcf.toml 里写 [corpus] git_url。",
             en="Fetch which corpus? Give its address, or set [corpus] git_url in hcf.toml.",
         )
+    for wish in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(wish) == signal.SIG_DFL:  # as Ctrl-C: git ends too, and nothing half-fetched stays
+            signal.signal(wish, signal.default_int_handler)
     with err.waiting(call.say("正在取文稿……", "Fetching …")):
         folder, commit = fetch_corpus(source, settings.root / "data")
     shown = folder.relative_to(settings.root).as_posix()

@@ -11,6 +11,7 @@ from hcf_pipeline.cli.console import Invocation, only_json, out
 from hcf_pipeline.cli.refresh import refresh_with_bars
 from hcf_pipeline.errors import UserError
 from hcf_pipeline.jsonl import read_objects
+from hcf_pipeline.settings import CorpusSettings, Sections, Settings
 
 N_QUESTIONS = 3
 SAMPLE = Path("data/sample")
@@ -18,20 +19,12 @@ QUESTIONS = "questions.jsonl"
 
 
 def run_demo(call: Invocation) -> None:
-    """The corpus is the sample whatever hcf.toml names: then it is the demo's own home that is written to."""
+    """The corpus is the sample whatever hcf.toml says: then it is the demo's own home that is written to."""
     from hcf_pipeline.chat.engine import engine_for
 
-    settings = call.settings()
-    sample = settings.root / SAMPLE
-    if not sample.is_dir():
-        raise UserError(
-            zh=f"没有示例文稿 {sample}；请在项目的克隆里运行 hcf demo。",
-            en=f"The sample corpus {sample} is not there; run hcf demo in a clone of the project.",
-        )
-    if settings.corpus_path != sample.resolve():
-        corpus = settings.sections.corpus.model_copy(update={"path": SAMPLE})
-        sections = settings.sections.model_copy(update={"corpus": corpus})
-        settings = replace(settings, sections=sections, home=settings.home.with_name(settings.home.name + "-demo"))
+    own = call.settings()
+    sample = sample_of(own.root)
+    settings = demo_settings(own, sample)
     began = time.monotonic()
     refreshed = refresh_with_bars(settings, call.lang)
     n, s = len(refreshed.ran), refreshed.seconds
@@ -45,12 +38,54 @@ def run_demo(call: Invocation) -> None:
         show_answer(answer, toy=engine.release.toy, lang=call.lang)
     out.print()
     seconds = time.monotonic() - began
-    out.print(
-        call.say(
-            f"全程 {seconds:.0f} 秒。接着试试：hcf chat、hcf ui，或用你自己的文稿：hcf init 目录。",
-            f"{seconds:.0f} s in all. Next: hcf chat, hcf ui, or your own transcripts: hcf init FOLDER.",
+    if settings.home == own.home:
+        zh, en = (
+            "hcf chat、hcf ui，或用你自己的文稿：hcf init 目录",
+            "hcf chat, hcf ui, or your own transcripts: hcf init FOLDER",
         )
+    else:
+        home = settings.home.relative_to(Path.cwd()) if settings.home.is_relative_to(Path.cwd()) else settings.home
+        zh, en = (
+            f"hcf chat --home {home}（示例的），或用你自己的文稿：hcf refresh",
+            f"hcf chat --home {home} (the sample's), or your own transcripts: hcf refresh",
+        )
+    out.print(call.say(f"全程 {seconds:.0f} 秒。接着试试：{zh}。", f"{seconds:.0f} s in all. Next: {en}."))
+
+
+def sample_of(project: Path) -> Path:
+    """The sample corpus: of the clone that the project is, or of the one that this code lies in. Raises UserError."""
+    places = (project, Path(__file__).resolve().parents[2])
+    found = next((place / SAMPLE for place in places if (place / SAMPLE / QUESTIONS).is_file()), None)
+    if found is None:
+        raise UserError(
+            zh=f"没有示例文稿 {project / SAMPLE}；请在项目的克隆里运行 hcf demo。",
+            en=f"The sample corpus {project / SAMPLE} is not there; run hcf demo in a clone of the project.",
+        )
+    return found
+
+
+def demo_settings(settings: Settings, sample: Path) -> Settings:
+    """The settings with all that speaks of a corpus as the sample wants it, from wherever it was set.
+
+    What models are used, and how much this machine can do, stays the user's. A home that other settings write to is
+    left alone.
+    """
+    sections = settings.sections
+    is_there = settings.corpus_path == sample.resolve()
+    corpus = CorpusSettings(path=sections.corpus.path if is_there else sample)
+    defaults = Sections()
+    retrieval = {name: getattr(defaults.retrieval, name) for name in ("questions", "today")}
+    persona = {"persona_prompt": defaults.chat.persona_prompt}
+    meant = sections.model_copy(
+        update={
+            "corpus": corpus,
+            "retrieval": sections.retrieval.model_copy(update=retrieval),
+            "chat": sections.chat.model_copy(update=persona),
+        }
     )
+    if meant == sections:
+        return settings
+    return replace(settings, sections=meant, home=settings.home.with_name(settings.home.name + "-demo"))
 
 
 def _questions(file: Path) -> list[str]:

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from hcf_pipeline.corpus.labels import label_at_start, other_speakers
+from hcf_pipeline.corpus.patterns import Matcher, found_by
 from hcf_pipeline.settings import CorpusSettings
 
 Side = Literal["host", "guest"]
@@ -71,15 +72,13 @@ class Grammar:
         return re.compile(rf"({names})[ \t\u3000]*[：:]\s*")
 
     @cached_property
-    def is_noise(self) -> Callable[[str], object]:
-        """`match` where every pattern is anchored: a search would walk through each whole line."""
-        pattern = re.compile("|".join(f"(?:{p})" for p in self.settings.noise) or r"(?!)")
-        return pattern.match if all(p.startswith("^") for p in self.settings.noise) else pattern.search
+    def is_noise(self) -> Matcher:
+        return found_by(self.settings.noise)
 
     @cached_property
-    def is_loss(self) -> Callable[[str], object]:
+    def is_loss(self) -> Matcher:
         """Whether words were lost where this noise line stands."""
-        return re.compile(self.settings.lost_pattern).search
+        return found_by([self.settings.lost_pattern])
 
     def unknown_label(self, line: str) -> str | None:
         """What may be the label of a speaker whom the settings do not know."""
@@ -99,11 +98,11 @@ class Grammar:
         return re.compile(self.settings.interrupted_pattern)
 
     def date_of(self, path: str) -> datetime.date | None:
-        """The date in a file's name; None where it is incomplete or impossible."""
+        """The date in a file's name; None where it is incomplete, impossible, or not written in digits."""
         found = self._date.search(path.rsplit("/", 1)[-1])
         try:
             return datetime.date(*(int(found[name]) for name in ("year", "month", "day"))) if found else None
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):  # TypeError: of a group that took no part in the match
             return None
 
     def interrupted(self, path: str) -> bool:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hcf_pipeline.errors import HubBusy, HubError
+from hcf_pipeline.errors import HubBusy, HubError, closed
+from hcf_pipeline.files import is_closed
 from hcf_pipeline.hub.token import Token
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -211,6 +212,8 @@ def _status(status: int, model: str, at: str, token: Token | None) -> HubError:
 
 def _last(error: Exception, model: str, at: str, cache: Path | None) -> HubError:
     """For what is neither an answer of the Hub nor the network: the file system, or no Hub at all."""
+    if isinstance(error, PermissionError) and error.filename and is_closed(Path(error.filename)):
+        return HubError(**closed(Path(error.filename)))
     if isinstance(error, (PermissionError, NotADirectoryError, FileExistsError)) and error.errno:
         return HubError(
             zh=f"无法写入缓存文件夹 {cache}；请检查它的权限，或用 HF_HOME 指到别处。",

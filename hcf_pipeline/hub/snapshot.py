@@ -11,7 +11,6 @@ broke off are kept; a broken connection is taken up again at its byte within one
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from hcf_pipeline.errors import HubError, SettingsError
-from hcf_pipeline.files import file_sha256, hash_of
+from hcf_pipeline.files import file_sha256, hash_of, parsed_json
 from hcf_pipeline.hub.errors import disk_full, endpoint, explain, not_cached
 from hcf_pipeline.hub.token import Token, find_token
 from hcf_pipeline.models import (
@@ -242,7 +241,7 @@ def _require_complete(folder: Path, model: str, kind: Kind) -> None:
         try:
             if name.endswith(".safetensors.index.json"):
                 at = name.rpartition("/")[0]
-                shards = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+                shards = set(parsed_json(path.read_text(encoding="utf-8"))["weight_map"].values())
                 if gone := sorted(shard for shard in shards if f"{at}/{shard}".lstrip("/") not in files):
                     raise HubError(
                         zh=f"{folder} 缺少权重分片 {gone[0]}（{name} 列出 {len(shards)} 个，缺 {len(gone)} 个）；"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from hcf_pipeline.errors import ArtifactError, UserError
-from hcf_pipeline.files import file_sha256, hash_of
+from hcf_pipeline.files import file_sha256, files_below, hash_of
 from hcf_pipeline.quiet import quiet_libraries
 from hcf_pipeline.rag.arrays import Vectors
 from hcf_pipeline.rag.static_encoder import StaticModel, is_static
@@ -89,7 +89,7 @@ class TorchModel:
 
 def encoder_identity(folder: Path) -> str:
     """20 hex digits over what makes a document's vector: weights, vocabulary, configuration, and PREPARATION."""
-    files = (p for p in folder.rglob("*") if p.is_file() and p.suffix in IDENTITY and p.name != MANIFEST)
+    files = (p for p in files_below(folder) if p.suffix in IDENTITY and p.name != MANIFEST)
     return hash_of([PREPARATION, {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}])
 
 
@@ -100,7 +100,7 @@ def load_encoder(folder: Path, device: str, settings: EncoderSettings) -> Encode
 
     Raises ArtifactError when the folder holds no SentenceTransformer with safetensors weights.
     """
-    if not any(folder.rglob("*.safetensors")):
+    if not any(file.suffix == ".safetensors" for file in files_below(folder)):
         raise ArtifactError(
             zh=f"{folder} 里没有 safetensors 权重，不是可用的检索模型；请检查 [encoder] model，或运行 hcf refresh。",
             en=f"{folder} holds no safetensors weights: it is no encoder; check [encoder] model, or run hcf refresh.",

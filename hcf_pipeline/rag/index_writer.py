@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hcf_pipeline.corpus.parts import Entry, Table
 from hcf_pipeline.errors import ArtifactError
-from hcf_pipeline.files import file_sha256, hash_of, link_or_copy
+from hcf_pipeline.files import file_sha256, files_below, hash_of, link_or_copy
 from hcf_pipeline.rag.dense import FLAT_ROWS
 from hcf_pipeline.rag.embed import Embeddings
 from hcf_pipeline.rag.segments import write_segment
@@ -75,7 +75,7 @@ def write_index(
         n_transcripts=len(live),
         n_undated=sum(held.n_rows for held in live if held.date is None),
         dim=vectors.dim,
-        n_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+        n_bytes=sum(path.stat().st_size for path in files_below(out)),
         n_segments=len(sidecar.segments),
         n_written=sum(segment.n_rows for segment in written),
     )
@@ -137,5 +137,5 @@ def _write(table: Table, entries: Sequence[Entry], vectors: Embeddings, out: Pat
     name = hash_of([vectors.encoder, [(e.path, str(e.date), e.digest) for e in entries]])
     folder = out / SEGMENTS / name
     write_segment(table, {entry.path for entry in entries}, vectors, folder, flat_rows)
-    files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(files_below(folder))}
     return Listed(name, files, tuple(Held.of(entry) for entry in entries))

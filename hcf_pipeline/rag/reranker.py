@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.errors import ArtifactError
+from hcf_pipeline.files import files_below
 from hcf_pipeline.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def load_reranker(folder: Path, device: str, batch_size: int) -> Reranker:
     from sentence_transformers import CrossEncoder
 
     try:
-        if not any(folder.rglob("*.safetensors")):
+        if not any(file.suffix == ".safetensors" for file in files_below(folder)):
             raise ValueError("no safetensors weights")
         model = CrossEncoder(
             str(folder),

@@ -6,7 +6,6 @@ sentence_transformers and torch take 6 to 14 s, many times what an index update 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hcf_pipeline.files import parsed_json
 from hcf_pipeline.rag.arrays import Vectors
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SHORTEST = np.float32(1e-12)  # a text without a known token stays the zero vect
 def is_static(folder: Path) -> bool:
     """Whether the folder holds one static embedding, and at most the scaling to unit length after it."""
     try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        modules = parsed_json((folder / "modules.json").read_text(encoding="utf-8"))
         kinds = [str(module["type"]) for module in modules]
         in_root = modules[0]["path"] == ""
     except (OSError, ValueError, KeyError, TypeError, IndexError):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from hcf_pipeline.files import file_sha256
+from hcf_pipeline.files import file_sha256, files_below
 
 MANIFEST = "checkpoint.json"
 PREFIX = "checkpoint-"
@@ -24,7 +24,7 @@ Run: TypeAlias = Mapping[str, str]  # what weights depend on: "threads" -> "2"
 
 def seal(checkpoint: Path, run: Run) -> None:
     """Writes the manifest: sha256 of every file of the checkpoint, and the run it belongs to."""
-    files = {p.relative_to(checkpoint).as_posix(): file_sha256(p) for p in sorted(checkpoint.rglob("*")) if p.is_file()}
+    files = {p.relative_to(checkpoint).as_posix(): file_sha256(p) for p in sorted(files_below(checkpoint))}
     draft = checkpoint / f"{MANIFEST}.draft"
     draft.write_text(json.dumps({"run": dict(run), "files": files}, indent=1), encoding="utf-8")
     draft.replace(checkpoint / MANIFEST)

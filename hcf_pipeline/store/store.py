@@ -13,7 +13,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hcf_pipeline.errors import ArtifactError, HcfError, HomeBusy, NotReady, unwritable
-from hcf_pipeline.files import DRAFT, draft_name, file_sha256, fsync, hash_of, inode, replace_text
+from hcf_pipeline.files import (
+    DRAFT,
+    draft_name,
+    file_sha256,
+    fsync,
+    hash_of,
+    inode,
+    readable_by_all,
+    replace_text,
+)
 from hcf_pipeline.store.artifact import CURRENT, MANIFEST, Artifact, Built, current_version, damage, manifest_text
 from hcf_pipeline.store.leases import Lease, alone, claim, lease, writing
 from hcf_pipeline.store.making import making
@@ -57,6 +66,7 @@ class Store:
             try:
                 built = build(draft)
                 files, written = _read(draft, like.digests_by_inode() if like else {})
+                readable_by_all(written, draft)
                 version = built.version or hash_of(files)
                 may_publish()
                 if self._intact(asset, version):

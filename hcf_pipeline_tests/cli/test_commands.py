@@ -59,7 +59,6 @@ def test_wrong_usage_exits_with_2(bare: Project, arguments: list[str]) -> None:
         (["init", "nowhere"], "hcf.toml exists"),
         (["corpus", "fetch"], "git_url"),
         (["corpus", "fetch", "corpus"], "hcf init"),
-        (["demo"], "clone of the project"),
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr_and_exit_1(bare: Project, arguments: list[str], said: str) -> None:

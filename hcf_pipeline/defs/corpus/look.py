@@ -113,6 +113,8 @@ def pull_corpus(settings: Settings, log: dg.DagsterLogManager) -> None:
     try:
         folder, commit = fetch_corpus(settings.sections.corpus.git_url, settings.root / "data")
         log.info(f"{folder} is at {commit[:12]}")
+        if not settings.corpus_path.is_relative_to(folder):
+            log.warning(f"[corpus] git_url was fetched into {folder}, but [corpus] path is {settings.corpus_path}.")
     except HcfError as error:
         log.warning(f"{error.zh} {error.en}")
 
