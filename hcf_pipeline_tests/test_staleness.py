@@ -1,4 +1,4 @@
-"""README's table "what reruns when you change what", row by row, on real runs; and how much of it is really done again."""
+"""The table "what reruns when you change what" of docs/automation.md, row by row, on real runs; and how much of it is really done again."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def first_transcript(project: Project) -> Path:
 
 Change = Callable[[Project], None] | dict[str, str]
 
-# README's rows, by the words of their first cell: what runs, and every change that is tried for it.
+# The table's rows, by the words of their first cell: what runs, and every change that is tried for it.
 ROWS: dict[str, tuple[set[str], list[Change]]] = {
     "nothing": (set(), [nothing]),
     "white space": ({"turn_table"}, [white_space]),
@@ -120,16 +120,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README_zh.md"])
-def test_the_readmes_rows_are_the_ones_that_are_tried(readme: str) -> None:
-    text = (ROOT / readme).read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["docs/automation.md", "docs/zh/automation.md"])
+def test_the_rows_that_are_told_are_the_ones_that_are_tried(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     rows = re.findall(r"^\| (?:<!-- (.+?) -->) .+? \| (.*?) \|$", text, flags=re.MULTILINE)
     told = {row: set(re.findall(r"`(\w+)`", cell.split("（")[0].split("(")[0])) for row, cell in rows}
     assert told == {row: assets for row, (assets, _) in ROWS.items()}
 
 
 @pytest.mark.parametrize(("row", "change"), CASES)
-def test_a_change_runs_what_the_readme_says_and_dagster_says_so_too(project: Project, row: str, change: Change) -> None:
+def test_a_change_runs_what_the_table_says_and_dagster_says_so_too(project: Project, row: str, change: Change) -> None:
     environ = change if isinstance(change, dict) else {}
     if callable(change):
         change(project)
