@@ -43,6 +43,8 @@ class Index:
         sidecar = Sidecar.load(folder)
         if (sidecar.encoder, sidecar.dim) != (encoder_identity, dim):
             raise _other_encoder(folder, sidecar, f"{encoder_identity}, {dim}")
+        if not sidecar.segments:
+            raise damaged(folder)
         if not verified:
             _verify(folder, sidecar)
         try:

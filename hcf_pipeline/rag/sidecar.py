@@ -105,8 +105,6 @@ class Sidecar:
                 Listed(str(s["name"]), dict(s["files"]), tuple(_held(*row) for row in s["transcripts"]))
                 for s in raw["segments"]
             )
-            if not segments:
-                raise ValueError("no segments")
             return Sidecar(str(raw["encoder"]), int(raw["dim"]), segments)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(folder / SIDECAR) from error
