@@ -15,8 +15,8 @@ from pathlib import Path
 
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
-from hcf_pipeline.rag.chunks import chunk_transcript
-from hcf_pipeline.rag.pack import pack_turns
+from hcf_pipeline.rag.chunking.chunks import chunk_transcript
+from hcf_pipeline.rag.chunking.pack import pack_turns
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings
 
 RUNS = 5

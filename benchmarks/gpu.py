@@ -57,7 +57,7 @@ from trainers import (
 
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.lm.chat_format import ChatFormat, load_format
-from hcf_pipeline.quiet import quiet_libraries
+from hcf_pipeline.machine.quiet import quiet_libraries
 from hcf_pipeline.settings import LoraSettings, SftSettings
 from hcf_pipeline.sft.base_model import half_precision, load_adapted, load_base, pick_device
 from hcf_pipeline.sft.samples import write_samples

@@ -59,18 +59,12 @@ ROOMS = {
         ("test_gates.py", "chat/test_release*.py", "chat/test_serving.py", "rag/test_self_test.py", "test_gc.py"),
     ),
     "store": Room(
-        ("store/*.py", "gc.py", "locks.py"),
+        ("store/*.py",),
         ("test_store*.py", "test_gc.py", "test_leases.py", "test_making.py", "test_models.py", "test_locks.py"),
     ),
     "corpus": Room(("corpus/*.py",), ("corpus/test_*.py", "defs/test_why.py", "sft/test_split.py", "sft/test_samples.py")),
     "rag": Room(
-        tuple(
-            f"rag/{name}.py"
-            for name in (
-                "asked", "bm25", "date_words", "dates", "duplicates", "evidence", "hits", "index", "lexical", "lines",
-                "measures", "query", "quotes", "reranker", "retriever", "segments", "terms", "widths",
-            )
-        ),
+        ("rag/index/*.py", "rag/search/*.py", "rag/chunking/lines.py", "rag/evaluation/measures.py", "rag/evaluation/questions.py"),
         ("rag/test_*.py",),
     ),
     "sft": Room(

@@ -20,7 +20,7 @@ from hcf_pipeline.corpus.manifest import Manifest, look_at, scan
 from hcf_pipeline.corpus.pairs import pair_turns
 from hcf_pipeline.corpus.tables import TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
-from hcf_pipeline.rag.chunks import write_chunk_table
+from hcf_pipeline.rag.chunking.chunks import write_chunk_table
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings
 
 ROOT = Path(__file__).parents[1]

@@ -36,21 +36,21 @@ from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.jsonl import read_objects
-from hcf_pipeline.rag.asked import Question, read_questions
-from hcf_pipeline.rag.chunks import CHUNKS, write_chunk_table
-from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.encoder import Encoder, load_encoder
-from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.hits import Hit
-from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.measures import mrr, percentile, recall
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.scorecard import judge_retrieval
-from hcf_pipeline.rag.terms import SHIFT, terms_of
-from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.rag.chunking.chunks import CHUNKS, write_chunk_table
+from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder
+from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.evaluation.measures import mrr, percentile, recall
+from hcf_pipeline.rag.evaluation.questions import Question, read_questions
+from hcf_pipeline.rag.evaluation.scorecard import judge_retrieval
+from hcf_pipeline.rag.index.index import Index
+from hcf_pipeline.rag.index.terms import SHIFT, terms_of
+from hcf_pipeline.rag.index.writer import write_index
+from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings, Sections
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 
 FIFTIETH = 0.02
 DATED = 150

@@ -31,14 +31,14 @@ from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, turns_of, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript
-from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.encoder import Encoder, load_encoder
-from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.vector_cache import VectorCache
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript
+from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder
+from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.index.writer import write_index
+from hcf_pipeline.rag.search.retriever import Retriever
+from hcf_pipeline.settings.file import load_settings
 
 LARGEST, STEP, SMALLEST = 600, 10, 200  # characters, the budgets
 TOP = 10

@@ -21,7 +21,7 @@ from hcf_pipeline.asset_names import CHUNK_EMBEDDINGS, CHUNK_TABLE, FAISS_INDEX,
 from hcf_pipeline.defs.corpus.look import observe_corpus
 from hcf_pipeline.defs.refresh import refresh
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 
 CHUNK_SIDE = (TURN_TABLE, CHUNK_TABLE, CHUNK_EMBEDDINGS, FAISS_INDEX)
 

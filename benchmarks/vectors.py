@@ -35,13 +35,13 @@ from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, read_transcripts, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.rag.arrays import Mask
-from hcf_pipeline.rag.chunks import chunk_transcript
-from hcf_pipeline.rag.dense import DENSE, dense_writer, one_thread, open_dense
-from hcf_pipeline.rag.embed import prepared
-from hcf_pipeline.rag.encoder import Encoder, load_encoder
-from hcf_pipeline.rag.encoder_fit import fit_encoder
+from hcf_pipeline.rag.chunking.chunks import chunk_transcript
+from hcf_pipeline.rag.encode.embed import prepared
+from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder
+from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
+from hcf_pipeline.rag.index.dense import DENSE, dense_writer, one_thread, open_dense
 from hcf_pipeline.settings import ChunkSettings, Sections
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 
 BUDGETS = (600, 500, 400, 320, 250, 200, 160, 125, 100, 80, 63, 50, 40)
 TOP = 10

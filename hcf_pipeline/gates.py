@@ -19,7 +19,7 @@ from hcf_pipeline.chat.release import POINTER, TURNS, Release, made_from
 from hcf_pipeline.chat.releases import release_versions
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import GateFailed, HcfError, Lang
-from hcf_pipeline.rag.card import CARD, Scorecard
+from hcf_pipeline.rag.evaluation.card import CARD, Scorecard
 from hcf_pipeline.settings import ReleaseSettings, Settings
 from hcf_pipeline.store import Artifact, Store
 
@@ -91,7 +91,7 @@ def adapter_learnt(adapter: Artifact, _: Store, settings: ReleaseSettings) -> Ve
 
 def index_finds_itself(index: Artifact, store: Store, _: ReleaseSettings) -> Verdict:
     """The index opens whole, holds every chunk, and finds chunks by their own vectors."""
-    from hcf_pipeline.rag.self_test import self_test
+    from hcf_pipeline.rag.index.self_test import self_test
 
     found = self_test(index.path)
     return Verdict(

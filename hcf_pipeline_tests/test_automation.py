@@ -14,13 +14,13 @@ import pytest
 
 from hcf_pipeline.asset_names import MADE
 from hcf_pipeline.defs import staleness
+from hcf_pipeline.defs.automation.liveness import executing, let_go
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.dagster_private import Lineage
 from hcf_pipeline.defs.home import dagster_instance
-from hcf_pipeline.defs.liveness import executing, let_go
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import Project
 
 INDEX_SIDE = [
@@ -224,7 +224,7 @@ def test_enough_new_pairs_start_a_training(project: Project) -> None:
 def test_the_training_schedule_starts_what_waits_and_only_after_it_came(
     project: Project, cron: str, starts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hcf_pipeline.defs import policy
+    from hcf_pipeline.defs.automation import policy
 
     write(project, "2024-07-02.md")
     with daemon_of(project, HCF_REFRESH__TRAIN_CRON=cron, HCF_REFRESH__TRAIN_PAIRS="0") as daemon:

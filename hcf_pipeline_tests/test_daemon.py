@@ -15,9 +15,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from hcf_pipeline.defs.automation.liveness import PROCESS
 from hcf_pipeline.defs.home import dagster_instance
-from hcf_pipeline.defs.liveness import PROCESS
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import Project, clean_environment
 
 pytestmark = pytest.mark.slow

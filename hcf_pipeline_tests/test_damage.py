@@ -14,7 +14,7 @@ from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import DATA_VERSION, RECIPE, latest_version, store_of
 from hcf_pipeline.defs.refresh import status
 from hcf_pipeline.errors import ArtifactError, InputDamaged
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline.store import Artifact, Built, Store
 from hcf_pipeline_tests.conftest import Project
 from hcf_pipeline_tests.test_automation import Daemon, daemon_of

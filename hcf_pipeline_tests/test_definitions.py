@@ -14,7 +14,7 @@ import pytest
 
 from hcf_pipeline.asset_names import MADE, SOURCES
 from hcf_pipeline.defs.build import build_definitions
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hcf_pipeline"

@@ -21,9 +21,9 @@ from hcf_pipeline.gates import (
     recall_holds,
     refuse,
 )
-from hcf_pipeline.rag.card import CARD, QuestionSet, Scorecard, Stage
+from hcf_pipeline.rag.evaluation.card import CARD, QuestionSet, Scorecard, Stage
 from hcf_pipeline.settings import ReleaseSettings
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
 
 SETTINGS = ReleaseSettings()

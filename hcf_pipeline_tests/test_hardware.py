@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline import hardware
-from hcf_pipeline.hardware import has_cuda, resolve_quantize
+from hcf_pipeline.machine import hardware
+from hcf_pipeline.machine.hardware import has_cuda, resolve_quantize
 
 FAKE_DRIVER = """
 #include <stdlib.h>
@@ -46,7 +46,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_torch_says_the_same_of_this_machine_and_of_one_whose_devices_are_hidden() -> None:
     code = (
-        "import json, sys; from hcf_pipeline.hardware import has_cuda; mine = has_cuda(); early = 'torch' in sys.modules\n"
+        "import json, sys; from hcf_pipeline.machine.hardware import has_cuda; mine = has_cuda(); early = 'torch' in sys.modules\n"
         "import torch; print(json.dumps([mine, early, torch.cuda.is_available()]))"
     )
     for hidden in ({}, {"CUDA_VISIBLE_DEVICES": ""}):

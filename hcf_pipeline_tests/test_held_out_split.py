@@ -10,8 +10,8 @@ import pytest
 from hcf_pipeline.corpus.held_out import HELD_OUT, HeldOut
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.refresh import refresh
-from hcf_pipeline.rag.card import CARD, QuestionSet, Scorecard
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.rag.evaluation.card import CARD, QuestionSet, Scorecard
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline.store import Artifact, Store
 from hcf_pipeline_tests.conftest import SMALL, Project
 from hcf_pipeline_tests.test_staleness import Silent

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline import models
 from hcf_pipeline.errors import ArtifactError, NotReady
-from hcf_pipeline.models import ModelSource, file_digests, listing_of, model_files, model_folder, require_unchanged
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.hub import models
+from hcf_pipeline.hub.models import ModelSource, file_digests, listing_of, model_files, model_folder, require_unchanged
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
 
 OLD = 1_600_000_000_000_000_000

@@ -17,10 +17,10 @@ from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
 from hcf_pipeline.defs.home import prepare_home
 from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.errors import CorpusError, HcfError, SettingsError
-from hcf_pipeline.rag.dates import mentions_in
+from hcf_pipeline.rag.search.dates import mentions_in
 from hcf_pipeline.settings import Sections, Settings
-from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline.settings_types import Section
+from hcf_pipeline.settings.file import load_settings
+from hcf_pipeline.settings.types import Section
 
 EVERY_KEY = [
     (section, key)

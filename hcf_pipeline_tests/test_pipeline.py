@@ -15,8 +15,8 @@ import pytest
 from hcf_pipeline.asset_names import MADE, SOURCES
 from hcf_pipeline.chat.engine import engine_for
 from hcf_pipeline.defs.home import dagster_instance
-from hcf_pipeline.rag.asked import read_questions
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.rag.evaluation.questions import read_questions
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline.store import Store
 from hcf_pipeline_tests.conftest import SAMPLE, Finished, Project
 

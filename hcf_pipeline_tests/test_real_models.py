@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline.models import is_wanted
+from hcf_pipeline.hub.models import is_wanted
 from hcf_pipeline_tests.conftest import SAMPLE, SMALL, Finished, Project, new_project
 from hcf_pipeline_tests.hub.server import FakeHub
 

@@ -8,9 +8,9 @@ import pytest
 
 from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.settings import Sections, Settings
-from hcf_pipeline.settings_file import PROFILES, load_settings
-from hcf_pipeline.settings_reference import reference
-from hcf_pipeline.settings_types import Kind, Section
+from hcf_pipeline.settings.file import PROFILES, load_settings
+from hcf_pipeline.settings.reference import reference
+from hcf_pipeline.settings.types import Kind, Section
 
 
 def load(folder: Path, text: str, **environ: str) -> Settings:

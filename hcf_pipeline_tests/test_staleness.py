@@ -18,8 +18,8 @@ from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.refresh import Refreshed, refresh
 from hcf_pipeline.errors import GateFailed, SettingsError
-from hcf_pipeline.rag.card import CARD, Scorecard
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.rag.evaluation.card import CARD, Scorecard
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import ROOT, SAMPLE, Project
 
 SERVED = {"release", "sample_answers"}

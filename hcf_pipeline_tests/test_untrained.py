@@ -9,7 +9,7 @@ import pytest
 from hcf_pipeline.chat.release import current_release
 from hcf_pipeline.defs.refresh import refresh
 from hcf_pipeline.errors import HubError
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline.store import Store
 from hcf_pipeline_tests.conftest import SMALL, Project
 from hcf_pipeline_tests.test_staleness import Silent, refreshed

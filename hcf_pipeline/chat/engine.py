@@ -28,21 +28,21 @@ from hcf_pipeline.chat.release import (
 )
 from hcf_pipeline.chat.serving import served_by
 from hcf_pipeline.errors import NotReady
+from hcf_pipeline.hub.models import model_folder, require_unchanged
 from hcf_pipeline.lm.prompt import Exchange, Message, build_messages, system_prompt
-from hcf_pipeline.models import model_folder, require_unchanged
-from hcf_pipeline.rag.dates import EVER, Span
-from hcf_pipeline.rag.hits import Hit
-from hcf_pipeline.rag.lines import shown
-from hcf_pipeline.rag.query import Query, today_in
-from hcf_pipeline.rag.quotes import Quote, attribute, best_quotes, only_cited
-from hcf_pipeline.rag.retriever import Retriever
+from hcf_pipeline.rag.chunking.lines import shown
+from hcf_pipeline.rag.search.dates import EVER, Span
+from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.query import Query, today_in
+from hcf_pipeline.rag.search.quotes import Quote, attribute, best_quotes, only_cited
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.store import Artifact, Store
 from hcf_pipeline.text import well_formed
 
 if TYPE_CHECKING:
-    from hcf_pipeline.models import ModelSource
-    from hcf_pipeline.rag.reranker import Reranker
+    from hcf_pipeline.hub.models import ModelSource
+    from hcf_pipeline.rag.search.reranker import Reranker
 
 T = TypeVar("T")
 
@@ -200,7 +200,7 @@ class Engine:
         )
 
     def _open_retriever(self) -> Retriever:
-        from hcf_pipeline.rag.encoder import load_encoder
+        from hcf_pipeline.rag.encode.encoder import load_encoder
 
         encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
         reranker = open_reranker(self.release.reranker, self._store.home, self._sections)
@@ -238,7 +238,7 @@ def open_reranker(source: ModelSource | None, home: Path, sections: Sections) ->
     """A reranker as it was pinned, if one was. Raises NotReady where it is gone, ArtifactError where its files are others."""
     if source is None:
         return None
-    from hcf_pipeline.rag.reranker import load_reranker
+    from hcf_pipeline.rag.search.reranker import load_reranker
 
     return load_reranker(require_unchanged(source, home), sections.chat.device, sections.encoder.batch_size)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hcf_pipeline.lm.chat_format import ChatFormat, load_format
 from hcf_pipeline.lm.prompt import Message
-from hcf_pipeline.quiet import quiet_libraries
+from hcf_pipeline.machine.quiet import quiet_libraries
 from hcf_pipeline.settings import ChatSettings, Sections
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from hcf_pipeline.chat.release import (
 )
 from hcf_pipeline.chat.serving import QUANTIZE, serving_settings
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
-from hcf_pipeline.hardware import resolve_quantize
-from hcf_pipeline.models import model_source
+from hcf_pipeline.hub.models import model_source
+from hcf_pipeline.machine.hardware import resolve_quantize
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.store import Artifact, Store
 

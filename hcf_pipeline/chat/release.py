@@ -19,7 +19,7 @@ from pathlib import Path
 from hcf_pipeline.asset_names import CHUNK_TABLE, PARSED_PAIRS, RAW_TRANSCRIPTS, RELEASE, SFT_DATASET, TURN_TABLE
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.files import hash_of
-from hcf_pipeline.models import ModelSource
+from hcf_pipeline.hub.models import ModelSource
 from hcf_pipeline.store import Artifact, Store
 
 POINTER = "release.json"

@@ -96,7 +96,7 @@ def _must_be_whole(store: Store, listed: Listed, pinned: Pinned) -> None:
 
 
 def _can_be_read(store: Store, release: Release) -> None:
-    from hcf_pipeline.rag.sidecar import Sidecar
+    from hcf_pipeline.rag.index.sidecar import Sidecar
 
     Sidecar.load(unpin(store, release.parts[INDEX], verify=False).path)
 

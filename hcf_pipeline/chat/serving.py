@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.settings import Sections, Settings
-from hcf_pipeline.settings_types import Section
+from hcf_pipeline.settings.types import Section
 
 QUANTIZE = "base.quantize"  # pinned as what "auto" came to
 PROMPT = "chat.persona_prompt"  # learnt, and served

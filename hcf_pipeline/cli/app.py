@@ -14,9 +14,9 @@ from hcf_pipeline.cli.console import Invocation, err, language, out, show_error
 from hcf_pipeline.cli.parser import Commands, parsed
 from hcf_pipeline.cli.streams import guard_streams
 from hcf_pipeline.cli.whose_code import RUNNING, require_own_code
-from hcf_pipeline.disk import disk_trouble
 from hcf_pipeline.errors import HcfError
-from hcf_pipeline.rag.dates import Span
+from hcf_pipeline.rag.search.dates import Span
+from hcf_pipeline.store.disk import disk_trouble
 from hcf_pipeline.text import argument_text
 
 LANG = language(sys.argv)

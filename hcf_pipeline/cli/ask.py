@@ -9,7 +9,7 @@ from hcf_pipeline.cli.console import Invocation, only_json, print_json
 from hcf_pipeline.cli.reader import read_all
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
-from hcf_pipeline.rag.dates import Span
+from hcf_pipeline.rag.search.dates import Span
 
 FROM_STDIN = "-"
 

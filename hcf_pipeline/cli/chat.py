@@ -16,8 +16,8 @@ from hcf_pipeline.cli.reader import deleting_characters, read_line
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import HcfError, OutputFailed
 from hcf_pipeline.lm.prompt import Exchange
-from hcf_pipeline.rag.dates import Span
-from hcf_pipeline.rag.lines import shown
+from hcf_pipeline.rag.chunking.lines import shown
+from hcf_pipeline.rag.search.dates import Span
 from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:

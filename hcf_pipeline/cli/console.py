@@ -30,14 +30,14 @@ class Invocation:
     home: Path | None
 
     def settings(self) -> Settings:
-        from hcf_pipeline.settings_file import load_settings
+        from hcf_pipeline.settings.file import load_settings
 
         return load_settings(self.config, profile=self.profile, home=self.home)
 
     def tried(self, given: Sequence[str]) -> dict[str, object]:
         """ "section.key=value", each, as the validated values of settings by name. Raises SettingsError."""
         from hcf_pipeline.chat.serving import tried
-        from hcf_pipeline.settings_file import load_settings
+        from hcf_pipeline.settings.file import load_settings
 
         if not given:
             return {}

@@ -7,11 +7,11 @@ from hcf_pipeline.text import one_line
 
 
 def run_gc(call: Invocation, *, dry_run: bool, as_json: bool) -> None:
+    from hcf_pipeline.defs.automation.liveness import reap_dead_runs
+    from hcf_pipeline.defs.automation.tidying import tidy_up
     from hcf_pipeline.defs.home import dagster_instance
-    from hcf_pipeline.defs.liveness import reap_dead_runs
     from hcf_pipeline.defs.publishing import store_of
     from hcf_pipeline.defs.refresh import nobody_else
-    from hcf_pipeline.defs.tidying import tidy_up
 
     settings = call.settings()
     store = store_of(settings)

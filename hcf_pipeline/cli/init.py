@@ -13,7 +13,7 @@ from hcf_pipeline.text import one_line, well_formed
 
 def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
     from hcf_pipeline.corpus.survey import survey
-    from hcf_pipeline.settings_file import CONFIG_NAME
+    from hcf_pipeline.settings.file import CONFIG_NAME
 
     config = (call.config or Path(CONFIG_NAME)).absolute()
     if config.exists() and not force:

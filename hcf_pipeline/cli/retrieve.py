@@ -10,8 +10,8 @@ from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
 from hcf_pipeline.few import few
 from hcf_pipeline.jsonl import read_objects
-from hcf_pipeline.rag.dates import Span
-from hcf_pipeline.rag.hits import Hit
+from hcf_pipeline.rag.search.dates import Span
+from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.text import one_line
 
 

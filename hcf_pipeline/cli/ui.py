@@ -20,9 +20,9 @@ ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listens everywhere -> where this 
 
 def run_ui(call: Invocation, host: str | None = None, port: int | None = None) -> None:
     """`host` and `port` go before those of [serve]."""
+    from hcf_pipeline.defs.automation.liveness import reap_dead_runs
     from hcf_pipeline.defs.corpus.look import look_again
     from hcf_pipeline.defs.home import dagster_instance
-    from hcf_pipeline.defs.liveness import reap_dead_runs
 
     settings = call.settings()
     serve = settings.sections.serve

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from hcf_pipeline.corpus.address import Address, address_of
 from hcf_pipeline.corpus.git_command import Git
-from hcf_pipeline.disk import told_of_the_disk
 from hcf_pipeline.errors import CorpusError
 from hcf_pipeline.files import DRAFT, draft_name, remove_tree
-from hcf_pipeline.locks import try_exclusive
+from hcf_pipeline.store.disk import told_of_the_disk
+from hcf_pipeline.store.locks import try_exclusive
 
 FETCHING = ".fetching"  # in data/, locked by the one who fetches
 

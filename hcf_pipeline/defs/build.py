@@ -10,7 +10,7 @@ from hcf_pipeline.defs.assets.retrieval import chunk_embeddings, chunk_table, en
 from hcf_pipeline.defs.assets.scorecard import retrieval_scorecard
 from hcf_pipeline.defs.assets.source import raw_transcripts
 from hcf_pipeline.defs.assets.training import base_model, lora_adapter, sft_dataset
-from hcf_pipeline.defs.automation import automation, jobs
+from hcf_pipeline.defs.automation.sensors import automation, jobs
 from hcf_pipeline.defs.checks import checks
 from hcf_pipeline.defs.dagster_private import beta_is_meant
 from hcf_pipeline.defs.executor import executor

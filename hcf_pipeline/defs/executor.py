@@ -11,8 +11,8 @@ from typing import Any
 
 import dagster as dg
 
+from hcf_pipeline.defs.automation.liveness import PROCESS, hold, this_process
 from hcf_pipeline.defs.dagster_private import tag_run
-from hcf_pipeline.defs.liveness import PROCESS, hold, this_process
 
 
 @dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema.as_field())

@@ -17,8 +17,8 @@ from hcf_pipeline.corpus.fitted import FITTED_ON, changed_share, record_fitted_o
 from hcf_pipeline.corpus.held_out import HELD_OUT, HeldOut, transcript_dates
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.publishing import Step
-from hcf_pipeline.libraries import libraries_of
-from hcf_pipeline.models import BUILT_HERE, FOLDER, listing_of
+from hcf_pipeline.hub.models import BUILT_HERE, FOLDER, listing_of
+from hcf_pipeline.machine.libraries import libraries_of
 from hcf_pipeline.settings import EMBEDDED, BaseSettings, EncoderSettings, Settings
 from hcf_pipeline.store import Artifact, Built, Metadata, Recipe
 

@@ -18,13 +18,13 @@ import pyarrow as pa
 from hcf_pipeline.asset_names import OPTIONAL_INPUTS
 from hcf_pipeline.chat.hold import with_holds
 from hcf_pipeline.defs.asset_keys import key_of, name_of
+from hcf_pipeline.defs.automation.liveness import is_under_way, mark
 from hcf_pipeline.defs.dagster_private import DATA_VERSION, Lineage, lineage_of, recorded_inputs, tag_run
-from hcf_pipeline.defs.liveness import is_under_way, mark
 from hcf_pipeline.defs.why import both_languages, why_stale
-from hcf_pipeline.disk import told_of_the_disk
 from hcf_pipeline.errors import ArtifactError, HcfError, InputDamaged, NotReady, RunFailed
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import ONCE, Artifact, Built, Lease, Markdown, Metadata, Recipe, Store
+from hcf_pipeline.store.disk import told_of_the_disk
 
 RECIPE = "recipe"  # metadata of a materialization: the id under which the store keeps it
 SETTINGS = "settings"  # metadata of a definition: the settings that the asset reads

@@ -24,12 +24,12 @@ from hcf_pipeline.asset_names import (
 from hcf_pipeline.chat.serving import serving_settings
 from hcf_pipeline.defs.models import model_recipe
 from hcf_pipeline.files import file_sha256
-from hcf_pipeline.hardware import resolve_quantize
-from hcf_pipeline.libraries import QUANTIZES, libraries_of
-from hcf_pipeline.models import listing_of
-from hcf_pipeline.rag.chunks import REVISION as CHUNKS_REVISION
-from hcf_pipeline.rag.encoder import PREPARATION
-from hcf_pipeline.rag.sidecar import FORMAT as INDEX_FORMAT
+from hcf_pipeline.hub.models import listing_of
+from hcf_pipeline.machine.hardware import resolve_quantize
+from hcf_pipeline.machine.libraries import QUANTIZES, libraries_of
+from hcf_pipeline.rag.chunking.chunks import REVISION as CHUNKS_REVISION
+from hcf_pipeline.rag.encode.encoder import PREPARATION
+from hcf_pipeline.rag.index.sidecar import FORMAT as INDEX_FORMAT
 from hcf_pipeline.settings import Settings, SftSettings
 from hcf_pipeline.store import Recipe
 

@@ -14,23 +14,23 @@ from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, RELEASE, SFT_DAT
 from hcf_pipeline.chat.releases import moved_pins, serving_damage
 from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.defs.asset_keys import key_of, name_of
+from hcf_pipeline.defs.automation.liveness import BY, HCF_REFRESH, executing, reap_dead_runs, this_process
+from hcf_pipeline.defs.automation.plan import TRAINING, Plan, make_plan
+from hcf_pipeline.defs.automation.policy import pairs_waiting, told
+from hcf_pipeline.defs.automation.standstill import standstill, untrainable
+from hcf_pipeline.defs.automation.tidying import tidy_up
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.corpus.look import look_again, peek_at_corpus, seen_corpus
 from hcf_pipeline.defs.dagster_private import is_failed_check, job_of_all_assets, listen, nodes_defined
 from hcf_pipeline.defs.gating import failed_gates
 from hcf_pipeline.defs.home import dagster_instance
-from hcf_pipeline.defs.liveness import BY, HCF_REFRESH, executing, reap_dead_runs, this_process
-from hcf_pipeline.defs.plan import TRAINING, Plan, make_plan
-from hcf_pipeline.defs.policy import pairs_waiting, told
 from hcf_pipeline.defs.publishing import REFIT, WHY_TAG, recipe_followed, store_of
 from hcf_pipeline.defs.rollback import record_serving
 from hcf_pipeline.defs.staleness import AssetState, asset_states
-from hcf_pipeline.defs.standstill import standstill, untrainable
-from hcf_pipeline.defs.tidying import tidy_up
 from hcf_pipeline.defs.why import Why, both_languages
 from hcf_pipeline.errors import DataError, HcfError, HomeBusy, RunFailed
 from hcf_pipeline.gates import refuse
-from hcf_pipeline.models import POINTER, model_folder
+from hcf_pipeline.hub.models import POINTER, model_folder
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Store
 

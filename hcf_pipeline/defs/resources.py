@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 
 if TYPE_CHECKING:
     from hcf_pipeline.chat.answer import Answer
     from hcf_pipeline.chat.engine import Engine
-    from hcf_pipeline.rag.hits import Hit
+    from hcf_pipeline.rag.search.hits import Hit
 
 
 class ChatModel(dg.ConfigurableResource):  # type: ignore[type-arg]

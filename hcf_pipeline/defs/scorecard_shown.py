@@ -10,7 +10,7 @@ from hcf_pipeline.defs.samples import table
 from hcf_pipeline.store import Markdown, Metadata
 
 if TYPE_CHECKING:
-    from hcf_pipeline.rag.card import QuestionSet, Scorecard
+    from hcf_pipeline.rag.evaluation.card import QuestionSet, Scorecard
 
 NOTHING_ASKED = (
     "no question to measure by: nothing is held out that the encoder has not seen, and [retrieval] questions has none"

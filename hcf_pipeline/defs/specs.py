@@ -8,7 +8,7 @@ import dagster as dg
 
 from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, SOURCES
 from hcf_pipeline.defs.asset_keys import name_of
-from hcf_pipeline.defs.condition import WhenStale
+from hcf_pipeline.defs.automation.condition import WhenStale
 from hcf_pipeline.defs.publishing import SETTINGS
 from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.settings import EMBEDDED, Settings

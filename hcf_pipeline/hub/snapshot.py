@@ -23,8 +23,7 @@ from typing import Literal
 from hcf_pipeline.errors import HubError, SettingsError
 from hcf_pipeline.files import file_sha256, hash_of, parsed_json
 from hcf_pipeline.hub.errors import disk_full, endpoint, explain, not_cached
-from hcf_pipeline.hub.token import Token, find_token
-from hcf_pipeline.models import (
+from hcf_pipeline.hub.models import (
     UNWANTED,
     WANTED,
     ModelSource,
@@ -34,6 +33,7 @@ from hcf_pipeline.models import (
     model_files,
     visible_files,
 )
+from hcf_pipeline.hub.token import Token, find_token
 from hcf_pipeline.settings import HubSettings, Settings
 
 Kind = Literal["language model", "encoder", "reranker"]

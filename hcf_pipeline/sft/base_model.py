@@ -20,13 +20,13 @@ from hcf_pipeline.errors import ArtifactError, DataError
 from hcf_pipeline.lm.chat_format import ChatFormat, load_format
 from hcf_pipeline.lm.chatml import END_OF_TEXT
 from hcf_pipeline.lm.prompt import Exchange, build_messages
-from hcf_pipeline.quiet import quiet_libraries
+from hcf_pipeline.machine.quiet import quiet_libraries
+from hcf_pipeline.machine.threads import threads, wanted_threads
 from hcf_pipeline.settings import BaseSettings, SftSettings
 from hcf_pipeline.sft.left_out import nothing_to_learn
 from hcf_pipeline.sft.pretrain import Ids, bigrams, model_config, new_model, pretrain, start_from, steps_for
 from hcf_pipeline.sft.tokenizer import fit_tokenizer
 from hcf_pipeline.sft.windows import windows
-from hcf_pipeline.threads import threads, wanted_threads
 
 if TYPE_CHECKING:
     import torch

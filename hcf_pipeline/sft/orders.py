@@ -18,8 +18,8 @@ from typing import Any
 from dagster_pipes import PipesContext, open_dagster_pipes
 
 from hcf_pipeline.errors import HcfError, MachineError
-from hcf_pipeline.locks import REFUSED, exclusive, try_exclusive
 from hcf_pipeline.settings import BaseSettings, LoraSettings
+from hcf_pipeline.store.locks import REFUSED, exclusive, try_exclusive
 
 GPU_LOCK = ".gpu.lock"
 WORK_LOCK = ".lock"

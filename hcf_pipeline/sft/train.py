@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.lm.chat_format import ChatFormat, load_format
+from hcf_pipeline.machine.threads import processor, threads, wanted_threads
 from hcf_pipeline.settings import LoraSettings
 from hcf_pipeline.sft import checkpoints
 from hcf_pipeline.sft.base_model import (
@@ -35,7 +36,6 @@ from hcf_pipeline.sft.held_out import held_out_loss
 from hcf_pipeline.sft.rows import that_fit, to_learn
 from hcf_pipeline.sft.samples import HELD_OUT, TRAIN, SampleReport
 from hcf_pipeline.sft.training_log import TrainProgress, write_log
-from hcf_pipeline.threads import processor, threads, wanted_threads
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hcf_pipeline.locks import Lock, shared, try_exclusive
 from hcf_pipeline.store.artifact import MANIFEST, Artifact, gone
+from hcf_pipeline.store.locks import Lock, shared, try_exclusive
 
 WRITING = ".writing"
 

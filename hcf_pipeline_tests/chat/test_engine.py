@@ -21,7 +21,7 @@ from hcf_pipeline.chat.answer import Answer, Found
 from hcf_pipeline.chat.engine import Engine, engine_for
 from hcf_pipeline.errors import NotReady
 from hcf_pipeline.lm.prompt import Exchange
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import Finished, Project, clean_environment
 
 QUESTION = "小顾头一个月的工资是多少？"

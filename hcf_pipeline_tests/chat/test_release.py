@@ -12,7 +12,7 @@ from hcf_pipeline.chat.hold import differs, hold, hold_on, lift, refuse_while_he
 from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TURNS, Pinned, Release
 from hcf_pipeline.errors import ArtifactError, GateFailed
 from hcf_pipeline.files import sealed
-from hcf_pipeline.models import ModelSource
+from hcf_pipeline.hub.models import ModelSource
 from hcf_pipeline.store import Store
 
 FORMAT_1 = {

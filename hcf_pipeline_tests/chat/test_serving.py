@@ -11,7 +11,7 @@ import pytest
 from hcf_pipeline.chat.serving import served_by, serving_settings, tried, unreleased
 from hcf_pipeline.errors import SettingsError
 from hcf_pipeline.settings import RetrievalSettings, Sections, Settings
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 
 
 def settings(tmp_path: Path, *given: str, toml: str = "") -> Settings:

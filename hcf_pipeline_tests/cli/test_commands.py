@@ -13,7 +13,7 @@ import pytest
 from hcf_pipeline.cli.check import _gpu, _memory
 from hcf_pipeline.cli.console import Invocation
 from hcf_pipeline.cli.parser import hoist
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import ROOT, Project, clean_environment
 
 COMMANDS = ["demo", "refresh", "status", "retrieve", "ask", "chat", "check", "login", "init", "ui", "corpus"]

@@ -12,7 +12,7 @@ from hcf_pipeline.cli.demo import SAMPLE as IN_CLONE
 from hcf_pipeline.cli.demo import demo_settings, sample_of
 from hcf_pipeline.errors import UserError
 from hcf_pipeline.settings import CorpusSettings, Settings
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import ROOT, SAMPLE, SMALL, Finished, Project
 
 FOREIGN = """

@@ -15,7 +15,7 @@ import pytest
 from hcf_pipeline.corpus.address import address_of
 from hcf_pipeline.corpus.git import FETCHING, fetch_corpus
 from hcf_pipeline.errors import CorpusError, MachineError
-from hcf_pipeline.locks import try_exclusive
+from hcf_pipeline.store.locks import try_exclusive
 from hcf_pipeline_tests.conftest import clean_environment
 from hcf_pipeline_tests.corpus.git_server import git_server
 
@@ -338,10 +338,10 @@ def test_a_fetch_that_is_ended_ends_git_and_leaves_nothing(
 
 
 def test_a_secret_of_git_url_reaches_neither_dagsters_events_nor_the_home(tmp_path: Path) -> None:
-    from hcf_pipeline.defs.automation import LOOK
+    from hcf_pipeline.defs.automation.sensors import LOOK
     from hcf_pipeline.defs.build import build_definitions
     from hcf_pipeline.defs.home import dagster_instance
-    from hcf_pipeline.settings_file import load_settings
+    from hcf_pipeline.settings.file import load_settings
 
     (tmp_path / "2024-01-01.md").write_text("水友：在吗\n江照野：在。", encoding="utf-8")
     address = "https://someone:p@ss-w0rd@127.0.0.1:9/corpus.git"

@@ -26,7 +26,7 @@ from hcf_pipeline.corpus.tables import (
 )
 from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.errors import CorpusError, CorpusMoved
-from hcf_pipeline.rag.asked import guest_questions
+from hcf_pipeline.rag.evaluation.questions import guest_questions
 from hcf_pipeline.settings import CorpusSettings
 
 SETTINGS = CorpusSettings(host_labels=["甲"], guest_labels=["乙"], max_file_mb=1)

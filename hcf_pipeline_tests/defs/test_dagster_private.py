@@ -31,7 +31,7 @@ from hcf_pipeline.defs.dagster_private import (
 )
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import recipe_now
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.defs.small_graph import PARENTS, Small, small_graph
 
 PACKAGE = Path(hcf_pipeline.__file__).parent

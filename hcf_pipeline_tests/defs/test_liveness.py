@@ -10,9 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hcf_pipeline.defs import liveness
-from hcf_pipeline.defs.executor import executor
-from hcf_pipeline.defs.liveness import (
+from hcf_pipeline.defs.automation import liveness
+from hcf_pipeline.defs.automation.liveness import (
     BY,
     HCF_REFRESH,
     PROCESS,
@@ -22,6 +21,7 @@ from hcf_pipeline.defs.liveness import (
     reap_dead_runs,
     this_process,
 )
+from hcf_pipeline.defs.executor import executor
 from hcf_pipeline.store import Store
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
@@ -89,7 +89,7 @@ def test_a_run_that_this_process_executes_lives_until_it_has_ended(instance: dg.
 
 HOLDS = """
 import sys, dagster as dg
-from hcf_pipeline.defs.liveness import hold
+from hcf_pipeline.defs.automation.liveness import hold
 with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
     hold(instance, sys.argv[2])
     print("held", flush=True)

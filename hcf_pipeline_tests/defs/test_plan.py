@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hcf_pipeline.defs.plan import Plan, make_plan
+from hcf_pipeline.defs.automation.plan import Plan, make_plan
 from hcf_pipeline.defs.staleness import AssetState, State
 from hcf_pipeline.store import Recipe
 

@@ -15,9 +15,9 @@ from hcf_pipeline.corpus.fitted import Moved
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar
-from hcf_pipeline.defs import policy
+from hcf_pipeline.defs.automation import policy
+from hcf_pipeline.defs.automation.policy import is_due, pairs_waiting, told, waits
 from hcf_pipeline.defs.dagster_private import DATA_VERSION, INPUT_VERSION
-from hcf_pipeline.defs.policy import is_due, pairs_waiting, told, waits
 from hcf_pipeline.defs.staleness import AssetState
 from hcf_pipeline.settings import CorpusSettings, RefreshSettings
 from hcf_pipeline.store import Built, Recipe, Store

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline import libraries
 from hcf_pipeline.asset_names import (
     BASE_MODEL,
     ENCODER_MODEL,
@@ -27,10 +26,11 @@ from hcf_pipeline.asset_names import (
 from hcf_pipeline.defs import recipes as recipes_module
 from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.defs.why import why_stale
-from hcf_pipeline.hardware import has_cuda
+from hcf_pipeline.machine import libraries
+from hcf_pipeline.machine.hardware import has_cuda
 from hcf_pipeline.settings import Sections
-from hcf_pipeline.settings_file import load_settings
-from hcf_pipeline.settings_types import Kind, Section
+from hcf_pipeline.settings.file import load_settings
+from hcf_pipeline.settings.types import Kind, Section
 from hcf_pipeline.store import Recipe, Store
 
 
@@ -161,7 +161,7 @@ def test_question_files_of_one_name_count_each(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported_for_a_recipe() -> None:
     code = (
-        "import sys, pathlib; from hcf_pipeline.defs.recipes import recipes; from hcf_pipeline.settings_file import load_settings\n"
+        "import sys, pathlib; from hcf_pipeline.defs.recipes import recipes; from hcf_pipeline.settings.file import load_settings\n"
         f"recipes(load_settings(pathlib.Path({str(Path(recipes_module.__file__).parents[2] / 'hcf.toml')!r}), environ={{}}))\n"
         "print(sorted({'torch', 'transformers', 'faiss', 'peft', 'trl', 'scipy'} & set(sys.modules)))"
     )

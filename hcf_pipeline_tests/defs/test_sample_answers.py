@@ -10,7 +10,7 @@ from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.dagster_private import job_of_all_assets
 from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.defs.publishing import store_of
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import Project
 
 

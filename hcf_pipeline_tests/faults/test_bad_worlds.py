@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hcf_pipeline.defs.liveness import PROCESS, executing
+from hcf_pipeline.defs.automation.liveness import PROCESS, executing
 from hcf_pipeline.store import Store
 from hcf_pipeline_tests.conftest import Project
 from hcf_pipeline_tests.faults.lab import NO_TRAIN, Lab, Undisturbed, told

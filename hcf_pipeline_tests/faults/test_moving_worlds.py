@@ -9,7 +9,7 @@ import pytest
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.defs.refresh import refresh
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import Project
 from hcf_pipeline_tests.faults.lab import NEWS
 from hcf_pipeline_tests.test_staleness import Silent, refreshed

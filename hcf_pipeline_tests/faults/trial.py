@@ -32,7 +32,7 @@ def hcf(arguments: Sequence[str], fault: dict[str, object] | None = None, trace_
 def refresh_killed_at_call(at: int, train: bool, count_into: str | None = None) -> int:
     """A refresh that dies at the n-th call of its watcher: at each wave, step start, message and step end."""
     from hcf_pipeline.defs.refresh import refresh
-    from hcf_pipeline.settings_file import load_settings
+    from hcf_pipeline.settings.file import load_settings
 
     class Watcher:
         def __init__(self) -> None:
@@ -65,7 +65,7 @@ def refresh_killed_at_call(at: int, train: bool, count_into: str | None = None) 
 def answers(k: int = 5) -> list[list[tuple[str, list[int]]]]:
     """(transcript, turns) of the best hits of each question, by what serves now."""
     from hcf_pipeline.chat.engine import engine_for
-    from hcf_pipeline.settings_file import load_settings
+    from hcf_pipeline.settings.file import load_settings
 
     engine = engine_for(load_settings())
     return [[(hit.transcript, list(hit.turns)) for hit in engine.retrieve(question, k)] for question in QUESTIONS]

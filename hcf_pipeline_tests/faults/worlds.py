@@ -102,7 +102,7 @@ def release_by_hand() -> int:
 
     from hcf_pipeline.defs.build import build_definitions
     from hcf_pipeline.defs.home import dagster_instance
-    from hcf_pipeline.settings_file import load_settings
+    from hcf_pipeline.settings.file import load_settings
 
     settings = load_settings()
     with dagster_instance(settings) as instance:

@@ -14,12 +14,12 @@ from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_transcripts, write_pair_table, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar, Turn
 from hcf_pipeline.files import hash_of
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, chunk_transcript
-from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.encoder import Encoder, load_encoder
-from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, chunk_transcript
+from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder
+from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.index.writer import write_index
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings, EncoderSettings
 
 TOPICS = {

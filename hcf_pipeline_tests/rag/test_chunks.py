@@ -12,9 +12,9 @@ from hcf_pipeline.corpus.parts import PARTS, Table
 from hcf_pipeline.corpus.tables import TURNS, write_turn_table
 from hcf_pipeline.corpus.transcript import Grammar, Turn
 from hcf_pipeline.errors import DataError
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript, write_chunk_table
-from hcf_pipeline.rag.lines import Line
-from hcf_pipeline.rag.pack import pack_turns
+from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript, write_chunk_table
+from hcf_pipeline.rag.chunking.lines import Line
+from hcf_pipeline.rag.chunking.pack import pack_turns
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings
 
 turn_texts = st.text(st.sampled_from("修车，。？！\n 一二三"), max_size=120)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcf_pipeline.rag.dates import mentions_in, periods_in
+from hcf_pipeline.rag.search.dates import mentions_in, periods_in
 
 TODAY = datetime.date(2024, 7, 10)  # a Wednesday
 NEWEST = datetime.date(2024, 6, 30)

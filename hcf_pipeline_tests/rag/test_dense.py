@@ -15,12 +15,12 @@ import pytest
 
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.rag.arrays import Vectors
-from hcf_pipeline.rag.dense import DENSE, VECTORS, Flat, Inverted, dense_writer, open_dense
-from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.self_test import self_test
+from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.index.dense import DENSE, VECTORS, Flat, Inverted, dense_writer, open_dense
+from hcf_pipeline.rag.index.index import Index
+from hcf_pipeline.rag.index.self_test import self_test
+from hcf_pipeline.rag.index.writer import write_index
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import Built, write_chunks
 from hcf_pipeline_tests.rag.test_index_update import WORDS, corpus
@@ -168,7 +168,7 @@ def test_equal_vectors_and_vectors_without_direction_are_found_too(tmp_path: Pat
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_processes_share_the_lists_and_hold_no_copy_of_the_vectors(inverted: Path) -> None:
     reads = f"""
-import sys; from pathlib import Path; import numpy as np; from hcf_pipeline.rag.dense import open_dense
+import sys; from pathlib import Path; import numpy as np; from hcf_pipeline.rag.index.dense import open_dense
 folder = Path({str(inverted)!r})
 dense = open_dense(folder)
 dense.nearest(np.load(folder / "vectors.npy")[0], {N_ROWS}, None)

@@ -8,8 +8,8 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hcf_pipeline.rag.duplicates import MIN_PAIRS, ONE_IN, SAME, originals
-from hcf_pipeline.rag.terms import sampled_pairs
+from hcf_pipeline.rag.index.terms import sampled_pairs
+from hcf_pipeline.rag.search.duplicates import MIN_PAIRS, ONE_IN, SAME, originals
 
 WIDE = "".join(map(chr, range(0x4E00, 0x5000)))
 

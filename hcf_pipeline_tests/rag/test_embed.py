@@ -10,12 +10,12 @@ import pytest
 
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.errors import ArtifactError
-from hcf_pipeline.rag import embed, vector_cache
 from hcf_pipeline.rag.arrays import Vectors
-from hcf_pipeline.rag.embed import EmbeddingReport, Embeddings, write_embeddings
-from hcf_pipeline.rag.encoder import Encoder
-from hcf_pipeline.rag.vector_cache import VectorCache
-from hcf_pipeline.rag.vector_file import VectorFile
+from hcf_pipeline.rag.encode import embed, vector_cache
+from hcf_pipeline.rag.encode.embed import EmbeddingReport, Embeddings, write_embeddings
+from hcf_pipeline.rag.encode.encoder import Encoder
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.encode.vector_file import VectorFile
 from hcf_pipeline_tests.rag.conftest import Built, texts_of, write_chunks
 
 

@@ -13,13 +13,13 @@ from tokenizers import Tokenizer
 
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.errors import ArtifactError
-from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.encoder import EmptyText, encoder_identity, load_encoder
-from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.self_test import self_test
-from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.encode.encoder import EmptyText, encoder_identity, load_encoder
+from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.index.self_test import self_test
+from hcf_pipeline.rag.index.writer import write_index
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import EncoderSettings, RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built, texts_of
 
@@ -168,7 +168,7 @@ def test_the_embedded_encoder_gives_the_vectors_that_sentence_transformers_gives
 
 def test_the_embedded_encoder_needs_no_torch(built: Built) -> None:
     code = (
-        "import sys; from pathlib import Path; from hcf_pipeline.rag.encoder import load_encoder;"
+        "import sys; from pathlib import Path; from hcf_pipeline.rag.encode.encoder import load_encoder;"
         "from hcf_pipeline.settings import EncoderSettings;"
         f"load_encoder(Path({str(built.encoder_folder)!r}), 'auto', EncoderSettings()).encode_query('水管');"
         "print(sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"

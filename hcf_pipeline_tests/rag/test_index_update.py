@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from hcf_pipeline.corpus.transcript import Turn
-from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.index_writer import DEAD_SHARE, FAN, SMALL_SHARE, IndexReport, write_index
-from hcf_pipeline.rag.quotes import best_quotes
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.sidecar import Sidecar
+from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.index.index import Index
+from hcf_pipeline.rag.index.sidecar import Sidecar
+from hcf_pipeline.rag.index.writer import DEAD_SHARE, FAN, SMALL_SHARE, IndexReport, write_index
+from hcf_pipeline.rag.search.quotes import best_quotes
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import Built, write_chunks
 

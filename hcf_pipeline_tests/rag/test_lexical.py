@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hcf_pipeline.rag.arrays import Floats
-from hcf_pipeline.rag.bm25 import LexicalIndex
-from hcf_pipeline.rag.lexical import LexicalSegment, invert
-from hcf_pipeline.rag.terms import SHIFT, normalise, occurrences, terms_of
+from hcf_pipeline.rag.index.bm25 import LexicalIndex
+from hcf_pipeline.rag.index.lexical import LexicalSegment, invert
+from hcf_pipeline.rag.index.terms import SHIFT, normalise, occurrences, terms_of
 
 words = st.text(st.sampled_from("修车铺电瓶Ａａ1，。 \n"), max_size=30)
 
@@ -87,7 +87,7 @@ def test_without_saturation_a_term_counts_once_and_what_lacks_it_has_nothing(tmp
 def test_blocks_of_texts_give_the_same_index_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"江照野：第{n}次修{'车' * (n % 5)}，换{'电瓶' * (n % 3)}。" for n in range(60)]
     invert(texts).save(tmp_path / "one")
-    monkeypatch.setattr("hcf_pipeline.rag.lexical.BLOCK_CHARS", 50)
+    monkeypatch.setattr("hcf_pipeline.rag.index.lexical.BLOCK_CHARS", 50)
     invert(texts).save(tmp_path / "many")
     for file in sorted((tmp_path / "one").iterdir()):
         assert np.array_equal(np.load(file), np.load(tmp_path / "many" / file.name)), file.name
@@ -97,7 +97,7 @@ def test_blocks_of_texts_give_the_same_index_as_one(tmp_path: Path, monkeypatch:
 @settings(deadline=None, max_examples=80)
 def test_texts_that_are_put_together_are_indexed_as_if_they_were_one(groups: list[list[str]], at_a_time: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hcf_pipeline.rag.lexical.BLOCK_POSTINGS", at_a_time)
+        patch.setattr("hcf_pipeline.rag.index.lexical.BLOCK_POSTINGS", at_a_time)
         together = invert([text for group in groups for text in group]).grouped([len(group) for group in groups])
     whole = invert(["\n".join(group) for group in groups])
     for name in ("terms", "indptr", "docs", "counts", "lengths"):

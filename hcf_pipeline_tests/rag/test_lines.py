@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.corpus.transcript import Turn
-from hcf_pipeline.rag.asked import Question, without_questions
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, Chunk, chunk_transcript
-from hcf_pipeline.rag.embed import write_embeddings
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.lines import Line, shown
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, Chunk, chunk_transcript
+from hcf_pipeline.rag.chunking.lines import Line, shown
+from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.evaluation.questions import Question, without_questions
+from hcf_pipeline.rag.index.writer import write_index
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import ChunkSettings, RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import Built, write_chunks
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcf_pipeline.rag.hits import Hit
-from hcf_pipeline.rag.lines import Line
-from hcf_pipeline.rag.quotes import attribute, best_quotes, only_cited
-from hcf_pipeline.rag.retriever import Retriever
+from hcf_pipeline.rag.chunking.lines import Line
+from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.quotes import attribute, best_quotes, only_cited
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import TOPICS, Built
 

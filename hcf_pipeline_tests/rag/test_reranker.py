@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.errors import ArtifactError
-from hcf_pipeline.rag.reranker import load_reranker
-from hcf_pipeline.rag.retriever import Retriever
+from hcf_pipeline.rag.search.reranker import load_reranker
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import TOPICS, Built
 

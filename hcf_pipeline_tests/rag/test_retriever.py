@@ -12,17 +12,17 @@ import pytest
 
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.errors import ArtifactError
-from hcf_pipeline.rag.embed import Embeddings, write_embeddings
-from hcf_pipeline.rag.encoder import EmptyText, load_encoder
-from hcf_pipeline.rag.encoder_fit import fit_encoder
-from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.lines import Line
-from hcf_pipeline.rag.query import Query, today_in
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.vector_cache import VectorCache
-from hcf_pipeline.rag.vector_file import VectorFile
-from hcf_pipeline.rag.widths import Widths
+from hcf_pipeline.rag.chunking.lines import Line
+from hcf_pipeline.rag.encode.embed import Embeddings, write_embeddings
+from hcf_pipeline.rag.encode.encoder import EmptyText, load_encoder
+from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.encode.vector_file import VectorFile
+from hcf_pipeline.rag.index.index import Index
+from hcf_pipeline.rag.index.writer import write_index
+from hcf_pipeline.rag.search.query import Query, today_in
+from hcf_pipeline.rag.search.retriever import Retriever
+from hcf_pipeline.rag.search.widths import Widths
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built, texts_of, write_chunks
 

@@ -13,18 +13,20 @@ from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of
-from hcf_pipeline.rag import chunks, encoder, sidecar
-from hcf_pipeline.rag.chunks import chunk_transcript
-from hcf_pipeline.rag.embed import EmbeddingReport, Embeddings, prepared, write_embeddings
-from hcf_pipeline.rag.encoder import Encoder, load_encoder
-from hcf_pipeline.rag.index_writer import write_index
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.segments import BROADCASTS, IDS, JOINED, LEXICAL
-from hcf_pipeline.rag.sidecar import SEGMENTS, Sidecar
-from hcf_pipeline.rag.static_encoder import StaticModel
-from hcf_pipeline.rag.vector_cache import VectorCache
+from hcf_pipeline.rag.chunking import chunks
+from hcf_pipeline.rag.chunking.chunks import chunk_transcript
+from hcf_pipeline.rag.encode import encoder
+from hcf_pipeline.rag.encode.embed import EmbeddingReport, Embeddings, prepared, write_embeddings
+from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder
+from hcf_pipeline.rag.encode.static_encoder import StaticModel
+from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.index import sidecar
+from hcf_pipeline.rag.index.segments import BROADCASTS, IDS, JOINED, LEXICAL
+from hcf_pipeline.rag.index.sidecar import SEGMENTS, Sidecar
+from hcf_pipeline.rag.index.writer import write_index
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import ChunkSettings, RetrievalSettings
-from hcf_pipeline.settings_file import load_settings
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.rag.conftest import SMALL, Built, write_chunks
 
 SAID = [

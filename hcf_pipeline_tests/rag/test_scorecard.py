@@ -12,11 +12,11 @@ import pytest
 
 from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.errors import ArtifactError, SettingsError
-from hcf_pipeline.rag.asked import Question, guest_questions, index_without, read_questions
-from hcf_pipeline.rag.card import CARD, Scorecard, question_key
-from hcf_pipeline.rag.measures import mrr, ndcg, percentile, recall
-from hcf_pipeline.rag.retriever import Retriever
-from hcf_pipeline.rag.scorecard import PLOT, draw, judge_retrieval
+from hcf_pipeline.rag.evaluation.card import CARD, Scorecard, question_key
+from hcf_pipeline.rag.evaluation.measures import mrr, ndcg, percentile, recall
+from hcf_pipeline.rag.evaluation.questions import Question, guest_questions, index_without, read_questions
+from hcf_pipeline.rag.evaluation.scorecard import PLOT, draw, judge_retrieval
+from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import TOPICS, Built, texts_of
 
@@ -33,7 +33,7 @@ def all_paths(built: Built) -> list[str]:
 def test_guests_are_asked_again_for_what_they_asked_and_not_for_their_greetings(
     built: Built, all_paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hcf_pipeline.rag.asked.MIN_CHARS", 6)
+    monkeypatch.setattr("hcf_pipeline.rag.evaluation.questions.MIN_CHARS", 6)
     found = guest_questions(built.turns, all_paths)
     assert {q.text for q in found} == {question for question, _ in TOPICS.values()}
     assert all(q.transcript and q.turn == 3 for q in found)
@@ -176,7 +176,7 @@ def test_words_for_a_time_are_meant_from_the_day_that_a_question_was_asked_on(bu
 def test_a_guests_question_was_asked_on_the_day_of_its_broadcast(
     built: Built, all_paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hcf_pipeline.rag.asked.MIN_CHARS", 6)
+    monkeypatch.setattr("hcf_pipeline.rag.evaluation.questions.MIN_CHARS", 6)
     asked = guest_questions(built.turns, all_paths)
     assert asked and all(f"{q.asked}.md" == q.transcript for q in asked)
 

@@ -9,8 +9,8 @@ import pytest
 
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.gates import index_finds_itself
-from hcf_pipeline.rag.self_test import self_test
-from hcf_pipeline.rag.sidecar import Sidecar
+from hcf_pipeline.rag.index.self_test import self_test
+from hcf_pipeline.rag.index.sidecar import Sidecar
 from hcf_pipeline.settings import ReleaseSettings
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
 from hcf_pipeline_tests.rag.conftest import Built as Room

@@ -9,9 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hcf_pipeline.rag.index import Index
-from hcf_pipeline.rag.terms import normalise
-from hcf_pipeline.rag.widths import PAIR_WEIGHT, PASSAGE_CHARS, SHARES, Widths
+from hcf_pipeline.rag.index.index import Index
+from hcf_pipeline.rag.index.terms import normalise
+from hcf_pipeline.rag.search.widths import PAIR_WEIGHT, PASSAGE_CHARS, SHARES, Widths
 from hcf_pipeline_tests.rag.conftest import TOPICS, Built
 
 K1, B = 0.9, 0.4

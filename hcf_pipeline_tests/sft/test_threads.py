@@ -12,10 +12,10 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from hcf_pipeline.rag.encoder_fit import fit_encoder
+from hcf_pipeline.machine.threads import environment, processor, threads, wanted_threads
+from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
 from hcf_pipeline.settings import EncoderSettings
 from hcf_pipeline.sft.base_model import fit_base
-from hcf_pipeline.threads import environment, processor, threads, wanted_threads
 from hcf_pipeline_tests.sft.conftest import BASE, HELD_OUT, SYSTEM
 
 FIT = """
@@ -47,7 +47,7 @@ def test_a_number_of_threads_holds_for_torch_and_numpy_and_ends_with_its_block(n
 
 
 def test_as_many_as_the_process_may_use_where_no_number_is_set() -> None:
-    code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); from hcf_pipeline.threads import *; "
+    code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); from hcf_pipeline.machine.threads import *; "
     done = subprocess.run(
         [sys.executable, "-c", code + "print(wanted_threads(0), wanted_threads(5))"],
         capture_output=True, text=True, check=True,

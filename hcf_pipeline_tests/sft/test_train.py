@@ -21,6 +21,7 @@ from hcf_pipeline.errors import DataError
 from hcf_pipeline.lm.chat_format import load_format
 from hcf_pipeline.lm.prompt import build_messages
 from hcf_pipeline.lm.tokenizer import load_tokenizer
+from hcf_pipeline.machine.threads import threads, wanted_threads
 from hcf_pipeline.settings import BaseSettings, ChatSettings, LoraSettings, Sections
 from hcf_pipeline.sft import checkpoints
 from hcf_pipeline.sft.base_model import is_quantized, load_adapted, load_base
@@ -38,7 +39,6 @@ from hcf_pipeline.sft.train import (
     what_counts,
 )
 from hcf_pipeline.sft.training_log import TrainProgress
-from hcf_pipeline.threads import threads, wanted_threads
 from hcf_pipeline_tests.lm.bases import BASES
 from hcf_pipeline_tests.sft.conftest import HELD_OUT, LORA, SFT
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from dagster_pipes import encode_param
 
-from hcf_pipeline.locks import exclusive, try_exclusive
 from hcf_pipeline.sft.orders import GPU_LOCK, WORK_LOCK, gpu, only_one
+from hcf_pipeline.store.locks import exclusive, try_exclusive
 from hcf_pipeline_tests.sft.conftest import BASE, HELD_OUT, LORA, SYSTEM
 
 GONE_S = 20
@@ -153,7 +153,7 @@ def test_where_a_file_system_knows_no_locks_training_goes_on_and_says_so(
 ) -> None:
     import errno
 
-    from hcf_pipeline import locks
+    from hcf_pipeline.store import locks
 
     def refuses(handle: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

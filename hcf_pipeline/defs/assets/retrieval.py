@@ -19,8 +19,8 @@ from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import TURNS
 from hcf_pipeline.defs.models import make_model
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns
-from hcf_pipeline.models import model_folder
-from hcf_pipeline.rag.chunks import CHUNK_SCHEMA, CHUNKS, write_chunk_table
+from hcf_pipeline.hub.models import model_folder
+from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, CHUNKS, write_chunk_table
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Metadata, Store
 
@@ -77,7 +77,7 @@ def encoder_model(
     step, encoder = Step(context, store), settings.sections.encoder
 
     def fit(pairs: Path, held_out: Collection[str], folder: Path) -> tuple[Metadata, Collection[str]]:
-        from hcf_pipeline.rag.encoder_fit import fit_encoder
+        from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
 
         progress = step.progress("training steps")
         report = fit_encoder(pairs, encoder, held_out, folder, progress)
@@ -101,9 +101,9 @@ def chunk_embeddings(
     step, sections = Step(context, store), settings.sections
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        from hcf_pipeline.rag.embed import write_embeddings
-        from hcf_pipeline.rag.encoder import load_encoder
-        from hcf_pipeline.rag.vector_cache import VectorCache
+        from hcf_pipeline.rag.encode.embed import write_embeddings
+        from hcf_pipeline.rag.encode.encoder import load_encoder
+        from hcf_pipeline.rag.encode.vector_cache import VectorCache
 
         encoder = load_encoder(model_folder(inputs[ENCODER_MODEL]), sections.chat.device, sections.encoder)
         cache = VectorCache(store.home / VECTOR_CACHE)
@@ -128,7 +128,7 @@ def faiss_index(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store
     before = step.previous()
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        from hcf_pipeline.rag.index_writer import write_index
+        from hcf_pipeline.rag.index.writer import write_index
 
         chunks, vectors = inputs[CHUNK_TABLE].path / CHUNKS, inputs[CHUNK_EMBEDDINGS].path
         report = write_index(chunks, vectors, folder, before.path if before else None)

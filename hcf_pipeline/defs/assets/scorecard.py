@@ -24,13 +24,13 @@ from hcf_pipeline.corpus.tables import TURNS, turns_of
 from hcf_pipeline.defs.assets.retrieval import VECTOR_CACHE
 from hcf_pipeline.defs.publishing import OWNERS, Step
 from hcf_pipeline.defs.scorecard_shown import scorecard_shown
-from hcf_pipeline.models import model_folder
-from hcf_pipeline.rag.chunks import CHUNKS
+from hcf_pipeline.hub.models import model_folder
+from hcf_pipeline.rag.chunking.chunks import CHUNKS
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Store
 
 if TYPE_CHECKING:
-    from hcf_pipeline.rag.asked import Question
+    from hcf_pipeline.rag.evaluation.questions import Question
 
 GUESTS = "guests"  # the name of the set of the guests' own questions
 
@@ -51,11 +51,11 @@ def retrieval_scorecard(
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         from hcf_pipeline.chat.engine import open_reranker, pinned_reranker
-        from hcf_pipeline.rag.asked import index_without, read_questions
-        from hcf_pipeline.rag.card import QuestionSet, Scorecard
-        from hcf_pipeline.rag.encoder import load_encoder
-        from hcf_pipeline.rag.scorecard import draw, judge_retrieval
-        from hcf_pipeline.rag.vector_cache import VectorCache
+        from hcf_pipeline.rag.encode.encoder import load_encoder
+        from hcf_pipeline.rag.encode.vector_cache import VectorCache
+        from hcf_pipeline.rag.evaluation.card import QuestionSet, Scorecard
+        from hcf_pipeline.rag.evaluation.questions import index_without, read_questions
+        from hcf_pipeline.rag.evaluation.scorecard import draw, judge_retrieval
 
         index = inputs[FAISS_INDEX]
         model = step.made_from(index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])
@@ -87,7 +87,7 @@ def retrieval_scorecard(
 
 def _guest_questions(step: Step, index: Artifact, split: Artifact, encoder: Artifact) -> "tuple[list[Question], int]":
     """(questions of held-out transcripts that the encoder has not seen, how many there are of the others)."""
-    from hcf_pipeline.rag.asked import guest_questions
+    from hcf_pipeline.rag.evaluation.questions import guest_questions
 
     turns = step.made_from(index, [CHUNK_TABLE, TURN_TABLE]).path / TURNS
     spoken = Table(turns)

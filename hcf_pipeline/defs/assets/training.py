@@ -16,9 +16,9 @@ from hcf_pipeline.defs.publishing import OWNERS, Step, columns
 from hcf_pipeline.defs.samples import sample_table
 from hcf_pipeline.defs.sft.order import numbers, ordered, plain, training_metadata
 from hcf_pipeline.files import file_sha256, hash_of
-from hcf_pipeline.hardware import resolve_quantize
+from hcf_pipeline.hub.models import model_folder
 from hcf_pipeline.lm.prompt import NEUTRAL_SYSTEM, system_prompt
-from hcf_pipeline.models import model_folder
+from hcf_pipeline.machine.hardware import resolve_quantize
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, write_samples
 from hcf_pipeline.store import WORK, Artifact, Built, Metadata, Store

@@ -13,9 +13,9 @@ import dagster as dg
 from hcf_pipeline import errors
 from hcf_pipeline.defs.dagster_private import beta_is_meant
 from hcf_pipeline.errors import HcfError, RunFailed
+from hcf_pipeline.machine.threads import environment, wanted_threads
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Markdown, Metadata
-from hcf_pipeline.threads import environment, wanted_threads
 
 Report = Mapping[str, Any]  # plain JSON
 

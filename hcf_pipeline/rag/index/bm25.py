@@ -1,0 +1,125 @@
+"""BM25 over all segments of an index, as if it were one: only texts that are live count, wherever they lie.
+
+k1 and b come with the question, so that they can change without a new index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from hcf_pipeline.rag.arrays import Floats, Ids, Ints, Mask, Places, Weights
+from hcf_pipeline.rag.index.lexical import LexicalSegment, Matches
+from hcf_pipeline.rag.index.terms import SHIFT, terms_of
+
+NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question's terms, sorted, and what each segment holds of them."""
+
+    terms: Ints
+    idf: Weights  # log(1 + (n - df + 0.5) / (df + 0.5)); a term never seen weighs most
+    matches: Sequence[Matches]
+
+    @property
+    def is_pair(self) -> Mask:
+        """Which terms are pairs of characters."""
+        return self.terms >> SHIFT > 0
+
+
+class LexicalIndex:
+    """Read only, safe to share between threads. `live[i]` tells which texts of segment i count; None: all.
+
+    Texts are numbered over all segments in turn.
+    """
+
+    def __init__(self, segments: Sequence[LexicalSegment], live: Sequence[Mask | None]) -> None:
+        self._segments = segments
+        self._live = live
+        lengths = [s.lengths if mask is None else s.lengths[mask] for s, mask in zip(segments, live, strict=True)]
+        self.n_texts = sum(map(len, lengths))
+        n_terms = sum(int(of_segment.sum(dtype=np.int64)) for of_segment in lengths)
+        self.mean_length = n_terms / self.n_texts if n_terms else 1.0
+        self.lengths: Places = np.concatenate([segment.lengths for segment in segments])
+        """Terms of each text, repetitions included; also of those that are not live."""
+        self._starts = np.cumsum([0, *(segment.n_texts for segment in segments)])
+        self._norms = lru_cache(maxsize=4)(self._length_norms)
+
+    def ask(self, question: str) -> Asked:
+        """The question's terms count once each."""
+        terms = terms_of(question)
+        matches = self.find(terms)
+        return Asked(terms, self._idf(matches, len(terms)), matches)
+
+    def scores(self, asked: Asked, k1: float, b: float) -> tuple[Floats, float]:
+        """(BM25 of every text, what a text could reach at most); float32, those of texts that aren't live mean nothing.
+
+        The maximum is the sum over the question's terms, known or not, of idf × (k1 + 1).
+        """
+        weights = asked.idf * (k1 + 1)
+        norms = self._norms(k1, b)
+        parts = [_score(found, weights, of_segment) for found, of_segment in zip(asked.matches, norms, strict=True)]
+        return np.concatenate(parts), float(weights.sum())
+
+    def find(self, terms: Ints) -> list[Matches]:
+        """What each segment holds of some sorted, distinct terms."""
+        return [segment.find(terms) for segment in self._segments]
+
+    def counts(self, matches: Sequence[Matches], texts: Ids) -> Weights:
+        """How often each term stands in some texts, which have to be in ascending order; shape (len(texts), n_terms)."""
+        counts = np.zeros((len(texts), len(matches[0].n_docs)))
+        ends = np.searchsorted(texts, self._starts)
+        for n, found in enumerate(matches):
+            here = slice(ends[n], ends[n + 1])
+            wanted = texts[here] - self._starts[n]
+            place: Places = np.full(self._segments[n].n_texts, -1, dtype=np.int32)
+            place[wanted] = np.arange(len(wanted))
+            at = place[found.docs]
+            kept = np.flatnonzero(at >= 0)
+            counts[here][at[kept], found.term[kept]] = found.counts[kept]
+            counts[here, found.common_term] = found.rows[:, wanted].T
+        return counts
+
+    def idf(self, terms: Ints) -> Weights:
+        """Weight of each term, as in `Asked`."""
+        return self._idf(self.find(terms), len(terms))
+
+    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+        n_docs = np.zeros(n_terms, dtype=np.int64)
+        for found, live in zip(matches, self._live, strict=True):
+            n_docs += found.n_docs if live is None else _live_docs(found, live)
+        return np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
+
+    def _length_norms(self, k1: float, b: float) -> list[Floats]:
+        norms = [k1 * (1 - b + b * np.asarray(s.lengths) / self.mean_length) for s in self._segments]
+        return [np.maximum(of_segment, NO_NORM).astype(np.float32) for of_segment in norms]
+
+
+def _live_docs(found: Matches, live: Mask) -> Ints:
+    dead = found.term[~live[found.docs]]
+    n_docs: Ints = found.n_docs - np.bincount(dead, minlength=len(found.n_docs))
+    for term, row in zip(found.common_term.tolist(), found.rows, strict=True):
+        n_docs[term] = np.count_nonzero(np.logical_and(row, live))
+    return n_docs
+
+
+def _score(found: Matches, weights: Weights, norms: Floats) -> Floats:
+    """Shape (texts of the segment,). Summed in float64, where adding float32 is exact: so the order of the terms, which
+    depends on the segment, leaves no trace, and equal texts have equal scores in all segments.
+    """
+    factors = weights.astype(np.float32)
+    counts = found.counts.astype(np.float32)
+    worth = factors[found.term] * counts / (counts + norms[found.docs])
+    total = np.bincount(found.docs, weights=worth, minlength=len(norms)).astype(np.float64)  # int64 of no postings
+    for factor, row in zip(factors[found.common_term], found.rows, strict=True):
+        counts = row.astype(np.float32)
+        below = counts + norms
+        counts *= factor
+        counts /= below
+        total += counts
+    return total.astype(np.float32)

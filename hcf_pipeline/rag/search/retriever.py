@@ -1,0 +1,353 @@
+"""Questions in, the chunks that bear on them out: words at four widths (widths.py) and cosine in one score.
+
+Both parts lie between 0 and 1 whatever the question: a share of the most that its wording could reach, and the cosine
+(0 where it is negative). What lies outside the time that a question names (去年, 2024年5月) counts for less. Whether
+anything bears on the question at all, is told by evidence.py.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hcf_pipeline.rag.arrays import Floats, Ids, Mask, Vectors, Weights
+from hcf_pipeline.rag.chunking.lines import Line
+from hcf_pipeline.rag.encode.encoder import Encoder
+from hcf_pipeline.rag.index.bm25 import Asked, LexicalIndex
+from hcf_pipeline.rag.index.index import EPOCH, NO_DATE, Index
+from hcf_pipeline.rag.search.dates import Mention, Period, mentions_in
+from hcf_pipeline.rag.search.duplicates import originals
+from hcf_pipeline.rag.search.evidence import N_HITS, evidence
+from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.query import Query, read
+from hcf_pipeline.rag.search.widths import N_PASSAGES, Widths
+from hcf_pipeline.settings import RetrievalSettings
+from hcf_pipeline.text import well_formed
+
+CANDIDATES = 200  # of the lexical side at least, whose scores are compared; half as many of the dense one
+SHORT = 4  # times that the date factor counts for a day or a week
+SPARE = 2  # times k that are looked through for near-duplicates
+SCALE_CHUNKS = 10_000
+CERTAIN = 1.0  # the evidence score of a question that any broadcast of its time answers
+STRETCH = 64  # scores whose largest one is looked at first, so that few of them have to be brought into order
+
+
+class Reranks(Protocol):
+    def scores(self, question: str, texts: Sequence[str]) -> npt.NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The rows that were compared for one question, in ascending order, with the parts of their scores."""
+
+    rows: Ids
+    lexical: Weights
+    dense: Floats | None  # None: the dense side was not asked
+    by_words: Mask  # which of them the lexical side brought
+    factor: Weights  # below 1 outside the time that the question names
+    lexical_s: float
+    dense_s: float  # encoding the question included
+
+    def scores(self, dense_weight: float) -> Weights:
+        if self.dense is None:
+            return self.lexical * self.factor
+        fused: Weights = ((1 - dense_weight) * self.lexical + dense_weight * self.dense) * self.factor
+        return fused
+
+
+class Retriever:
+    """One open index with its encoder; safe to share between threads, nothing is written."""
+
+    def __init__(
+        self, index: Index, encoder: Encoder, settings: RetrievalSettings, reranker: Reranks | None = None
+    ) -> None:
+        self._index = index
+        self._encoder = encoder
+        self._settings = settings
+        self._reranker = reranker
+        self._widths = Widths(index, settings.k1, settings.b)
+        self._days = index.days if index.live is None else np.where(index.live, index.days, NO_DATE)
+        self._broadcast_days = np.unique(self._days[self._days != NO_DATE])
+
+    @staticmethod
+    def open(
+        index: Path,
+        encoder: Encoder,
+        settings: RetrievalSettings,
+        reranker: Reranks | None = None,
+        *,
+        verified: bool = False,
+    ) -> Retriever:
+        """Raises ArtifactError when the index is damaged, or was made with another encoder.
+
+        `verified` says that its bytes were compared with their checksums already.
+        """
+        return Retriever(Index(index, encoder.identity, encoder.dim, verified=verified), encoder, settings, reranker)
+
+    @property
+    def index(self) -> Index:
+        return self._index
+
+    @property
+    def lexical(self) -> LexicalIndex:
+        return self._index.lexical
+
+    def query(self, text: str, today: datetime.date | None = None) -> Query:
+        """A question, read once for all that is done with it.
+
+        去年 and 上个月 are meant from `today`; without it from `[retrieval] today`, else from the newest broadcast's day: no
+        clock is read here. Raises EmptyText for a blank question.
+        """
+        text = well_formed(text)
+        began = time.perf_counter()
+        vector = self._encoder.encode_query(text)
+        encoding_s = time.perf_counter() - began
+        mentions = self._mentions(text, today or self._settings.today or self._newest())
+        return read(text, mentions, vector, self._index.lexical, encoding_s)
+
+    def search(
+        self, question: str | Query, k: int, since: datetime.date | None = None, until: datetime.date | None = None
+    ) -> list[Hit]:
+        """At most k chunks, best first. With `since` or `until` (both inclusive) undated broadcasts are left out.
+
+        With a reranker the first ones are in its order, and keep the scores by which they were found.
+        """
+        query = self.query(question) if isinstance(question, str) else question
+        found = self.candidates(query, self.n_read(k), since, until)
+        hits = self.hits(found, found.scores(self._settings.dense_weight), self.n_read(k))
+        return self.reranked(query, hits)[:k]
+
+    def n_read(self, k: int) -> int:
+        """How many hits `search` looks at for k of them: with a reranker at least those that it reads."""
+        return max(k, self._settings.rerank_top) if self._reranker else k
+
+    def hits(self, found: Candidates, scores: Weights, n: int) -> list[Hit]:
+        """The first n candidates by some scores, near-duplicates merged into the best of them."""
+        rows, best = self.best(found, scores, SPARE * n)
+        return self._merged(rows.tolist(), best.tolist(), n)
+
+    def reranked(self, query: Query, hits: list[Hit]) -> list[Hit]:
+        """The hits in the reranker's order; as they are where there is none."""
+        if not self._reranker or not hits:
+            return hits
+        opinion = self._reranker.scores(query.text, [hit.text for hit in hits])
+        return [hits[at] for at in np.argsort(-opinion, kind="stable").tolist()]
+
+    def bears_on(self, query: Query, hits: Sequence[Hit]) -> bool:
+        """Whether the corpus says anything about a question, by its hits; if not, nothing should be cited.
+
+        With `min_score` = 0 any hit is enough.
+        """
+        evidence = self.evidence(query, hits)
+        return evidence >= (self._settings.min_score or -math.inf) and evidence > -math.inf
+
+    def evidence(self, query: Query, hits: Sequence[Hit]) -> float:
+        """The evidence score of a question's hits, whatever their order, see evidence.py; -inf where there are none."""
+        if not hits:
+            return -math.inf
+        if query.asks_only_when:
+            return CERTAIN
+        everywhere, named = self._scales(query)
+        found = [(hit.score / (named if query.names(hit.date) else everywhere), hit.words) for hit in hits]
+        found.sort(key=lambda one: -one[0])
+        asked, idf = query.terms.terms[query.characters], query.terms.idf[query.characters]
+        return evidence(asked, idf, [text for _, text in found[:N_HITS]], found[0][0])
+
+    def _scales(self, query: Query) -> tuple[float, float]:
+        """What scores are divided by: those of any hit, and those of one in the time that the question names.
+
+        The best of one day's few chunks scores less than the best of all, so that a question which names the right day
+        would be refused where without it it is not. Halfway between the scales of both as few of these are refused as
+        without the day, and as many of those that have no answer (docs/retrieval.md).
+        """
+        if not query.periods:
+            return self.scale, self.scale
+        return self.scale, (self.scale + _scale(int(self._named(query.periods).sum()))) / 2
+
+    @property
+    def scale(self) -> float:
+        """What scores are divided by for this index: 1 where it holds `SCALE_CHUNKS`."""
+        return _scale(self._index.n_chunks)
+
+    def candidates(
+        self, query: Query, k: int, since: datetime.date | None = None, until: datetime.date | None = None
+    ) -> Candidates:
+        """What both sides bring for a question, enough of it for the first k.
+
+        What has no term of the question comes only by its vector: with dense_weight = 0, not at all.
+        """
+        started = time.perf_counter()
+        with_dense = self._settings.dense_weight > 0
+        n = max(CANDIDATES, 10 * k)
+        among, factors = self._among(query, since, until)
+        nearest = self._index.nearest(query.vector, n // 2, among) if with_dense else np.empty(0, np.int64)
+        near = time.perf_counter()
+        lexical = self._lexical(query.terms)
+        if factors is not None:
+            lexical *= factors
+        by_words = _best(lexical, n, among)
+        rows = np.union1d(by_words, nearest)
+        words = self._widths.scores(query.terms, rows, max(N_PASSAGES, 3 * k))
+        counted = time.perf_counter()
+        dense = self._dense(query.vector, rows) if with_dense and len(rows) else None
+        return Candidates(
+            rows=rows,
+            lexical=words,
+            dense=dense,
+            by_words=np.isin(rows, by_words, assume_unique=True),
+            factor=factors[rows].astype(np.float64) if factors is not None else np.ones(len(rows)),
+            lexical_s=counted - near,
+            dense_s=query.encoding_s + near - started + time.perf_counter() - counted,
+        )
+
+    def best(self, found: Candidates, scores: Weights, n: int) -> tuple[Ids, Weights]:
+        """(rows, scores) of at most n candidates, best first; equal ones in the order of their ids.
+
+        A score below 0 leaves a candidate out.
+        """
+        order = np.lexsort((self._index.ids[found.rows], -scores))
+        order = order[scores[order] >= 0]
+        if self._settings.one_per_transcript:
+            first = np.unique(self._index.transcripts[found.rows[order]], return_index=True)[1]
+            order = order[np.sort(first)]
+        order = order[:n]
+        return found.rows[order], scores[order]
+
+    def around(self, hit: Hit, n_turns: int) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+        """(the last turns before a hit, the first turns after it), at most `n_turns` each, of the chunks beside it."""
+        before, after = self._index.beside(hit.row)
+        first, last = hit.turns
+        lines_before = [line for line in before.lines if line.turn < first] if before else []
+        lines_after = [line for line in after.lines if line.turn > last] if after else []
+        return tuple(lines_before[max(len(lines_before) - n_turns, 0) :]), tuple(lines_after[:n_turns])
+
+    def _lexical(self, asked: Asked) -> Floats:
+        """Share of the attainable BM25 for each row, with its neighbours'."""
+        scores, best = self._index.lexical.scores(asked, self._settings.k1, self._settings.b)
+        share, joined = self._settings.neighbour_share, self._index.joined
+        if best > 0:
+            scores /= np.float32(best * (1 + 2 * share))
+        around = scores * np.float32(1)
+        around[1:] += share * scores[:-1] * joined
+        around[:-1] += share * scores[1:] * joined
+        return around
+
+    def _dense(self, vector: Vectors, rows: Ids) -> Floats:
+        """Cosine for each of some rows, with its neighbours'."""
+        share, joined, last = self._settings.neighbour_share, self._index.joined, self._index.n_rows - 1
+        before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, last)
+        wanted, places = np.unique(np.concatenate([rows, before, after]), return_inverse=True)
+        products = np.einsum("ij,j->i", self._index.vectors(wanted), vector)  # no BLAS: its threads wait for each other
+        cosines = np.maximum(products, 0)
+        own, left, right = (cosines[part] for part in np.split(places, 3))
+        has_left = (rows > 0) & joined[np.maximum(rows - 1, 0)] if last else np.zeros(len(rows), np.bool_)
+        has_right = (rows < last) & joined[np.minimum(rows, last - 1)] if last else has_left
+        fused: Floats = (own + share * (left * has_left + right * has_right)) / (1 + 2 * share)
+        return fused
+
+    def _among(
+        self, query: Query, since: datetime.date | None, until: datetime.date | None
+    ) -> tuple[Mask | None, Floats | None]:
+        """(the rows that may come out, None: all; what each row's score is multiplied with, None: nothing)."""
+        days, live = self._index.days, self._index.live
+        allowed = None if since is None and until is None else _within(days, since, until)
+        if allowed is not None and live is not None:
+            allowed &= live
+        factors = self._by_time(query.periods)
+        if factors is None or (self._settings.date_factor > 0 and not query.asks_only_when):
+            return (live if allowed is None else allowed), factors
+        named = factors == 1
+        return (named if allowed is None else named & allowed), None
+
+    def _mentions(self, text: str, today: datetime.date) -> list[Mention]:
+        """The words that name a time which there is a broadcast of, where that counts for anything."""
+        if self._settings.date_factor == 1:
+            return []
+        return [m for m in mentions_in(text, today, self._newest(today)) if _within(self._days, *m.period).any()]
+
+    def _newest(self, today: datetime.date = datetime.date.max) -> datetime.date:
+        """The day of the last broadcast up to `today`, or `today` where there is none."""
+        days = self._broadcast_days
+        n = int(np.searchsorted(days, (today - EPOCH).days, side="right"))
+        return EPOCH + datetime.timedelta(int(days[n - 1])) if n else today
+
+    def _by_time(self, periods: Sequence[Period]) -> Floats | None:
+        """What each row is worth for some periods: 1 within them, the date factor outside; None where there are none.
+
+        The factor counts `SHORT` times where the time is a day or a week: that is when it was said, where a year may be
+        the one that is told of.
+        """
+        if not periods:
+            return None
+        outside = self._settings.date_factor ** min(SHORT if period.is_short else 1 for period in periods)
+        return np.where(self._named(periods), np.float32(1), np.float32(outside))
+
+    def _named(self, periods: Sequence[Period]) -> Mask:
+        """The rows that lie in some periods."""
+        named = np.zeros(len(self._days), dtype=np.bool_)
+        for period in periods:
+            named |= _within(self._days, *period)
+        return named
+
+    def _merged(self, rows: Sequence[int], scores: Sequence[float], k: int) -> list[Hit]:
+        """The first k of some rows that repeat none before; each hit knows where it is repeated."""
+        repeated: dict[int, list[int]] = {}
+        for n, original in enumerate(originals([self._index.text(row) for row in rows])):
+            if original in repeated:
+                repeated[original].append(rows[n])
+            elif len(repeated) < k:
+                repeated[original] = []
+        hits = [(self._hit(rows[n], scores[n]), others) for n, others in repeated.items()]
+        return [replace(hit, also=tuple(self._hit(row, 0).place for row in others)) for hit, others in hits]
+
+    def _hit(self, row: int, score: float) -> Hit:
+        transcript, date, chunk = self._index.row(row)
+        return Hit(
+            transcript=transcript,
+            date=date,
+            turns=(chunk.first_turn, chunk.last_turn),
+            lines=chunk.lines,
+            score=min(float(score), 1.0),
+            chunk_id=chunk.chunk_id,
+            row=row,
+        )
+
+
+def _scale(n_chunks: int) -> float:
+    """The best of n scores that chance alone gives grows with log n."""
+    return math.log1p(n_chunks) / math.log1p(SCALE_CHUNKS)
+
+
+def _within(days: npt.NDArray[np.int32], since: datetime.date | None, until: datetime.date | None) -> Mask:
+    within: Mask = days != NO_DATE
+    if since is not None:
+        within &= days >= (since - EPOCH).days
+    if until is not None:
+        within &= days <= (until - EPOCH).days
+    return within
+
+
+def _best(scores: Floats, n: int, among: Mask | None) -> Ids:
+    """The rows of the n largest scores above 0, and those that equal the last of them, in ascending order."""
+    if among is not None:
+        scores = np.where(among, scores, np.float32(0))
+    best = np.flatnonzero(scores >= _at_most_least(scores, n))
+    least = np.partition(scores[best], len(best) - n)[len(best) - n] if n < len(best) else 0
+    return np.flatnonzero(scores >= least if least > 0 else scores > 0)
+
+
+def _at_most_least(scores: Floats, n: int) -> np.float32:
+    """A number that at least n scores reach, if there are so many above 0, and hardly more: that the n best stretches do."""
+    stretches = scores[: len(scores) // STRETCH * STRETCH].reshape(-1, STRETCH).max(axis=1)
+    if n >= len(stretches):
+        return np.float32(0)
+    reached: np.float32 = np.partition(stretches, len(stretches) - n)[len(stretches) - n]
+    return reached
