@@ -61,6 +61,16 @@ seed = 1
 """
 
 
+# What starts processes, trains, or first refreshes a project: all but these is `-m fast`, for between two edits.
+UNHURRIED = {
+    "chat/test_engine", "cli", "corpus/test_fetch", "defs/test_liveness", "defs/test_stale_as_dagster", "faults", "hub",
+    "rag/test_encoder", "rag/test_index_update", "sft/test_base_model", "sft/test_threads", "sft/test_train",
+    "sft/test_train_process", "test_automation", "test_daemon", "test_damage", "test_definitions", "test_gpu_benchmark",
+    "test_held_out_split", "test_leases", "test_making", "test_nothing_to_learn", "test_odd_settings", "test_permissions",
+    "test_pipeline", "test_real_models", "test_releases", "test_runner", "test_staleness", "test_untrained",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with an hcf.toml and a corpus."""
@@ -131,6 +141,14 @@ def project(finished: Finished, tmp_path: Path) -> Project:
     """A finished project of one's own, to change."""
     shutil.copytree(finished.project.root, tmp_path / "own", symlinks=True)
     return Project(tmp_path / "own")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        module = item.path.relative_to(ROOT / "hcf_pipeline_tests").with_suffix("")
+        whole = UNHURRIED & {module.as_posix(), module.parts[0]} or "finished" in getattr(item, "fixturenames", ())
+        if not whole and not any(map(item.get_closest_marker, ("slow", "corpus"))):
+            item.add_marker("fast")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

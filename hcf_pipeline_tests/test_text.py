@@ -29,7 +29,7 @@ def test_nothing_that_a_terminal_obeys_is_left_and_nothing_else_changes(text: st
     harmless = [
         c
         for c in text
-        if unicodedata.category(c) not in ("Cc", "Cs")
+        if (c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
         and c not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     ]
     assert "".join(c for c in harmless) == text or shown != text

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "hcf_pipeline"
 WRITERS = {"cli/writer.py", "cli/streams.py"}
 READERS = {"cli/reader.py", "cli/streams.py"}
 BARS = "cli/refresh.py"  # rich.progress, on the console of the writer
-TOOLS = {"reference.py"}  # python -m hcf_pipeline.settings.reference > docs/settings.md
+TOOLS = {"settings/reference.py"}  # python -m hcf_pipeline.settings.reference > docs/settings.md
 
 
 def found(source: str, name: str = "some/module.py") -> list[str]:
@@ -122,5 +122,5 @@ def test_each_other_door_would_be_found(source: str) -> None:
 
 
 def test_the_tools_own_print_is_the_only_one_that_is_let_be() -> None:
-    assert not found("if __name__ == '__main__':\n    print('x')", "reference.py")
-    assert found("print('x')", "reference.py") and found("if __name__ == '__main__':\n    print('x')")
+    assert not found("if __name__ == '__main__':\n    print('x')", "settings/reference.py")
+    assert found("print('x')", "settings/reference.py") and found("if __name__ == '__main__':\n    print('x')")
