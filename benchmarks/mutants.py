@@ -356,7 +356,7 @@ def main() -> None:
     random.Random(given.seed).shuffle(every)
     drawn = list(itertools.islice(filter(None, (place.mutant() for place in every)), given.sample))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the tests and the copy go too
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the tests' conftest, which comes too late here
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in the tests' conftest, which comes too late here
     for name in LIBRARIES:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as made:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from hcf_pipeline.machine.threads import SPINS
 from hcf_pipeline_tests.faults import tally
 
-# Two workers share the cores: threads of OpenMP that wait for each other shall sleep, and not keep a core busy meanwhile
-# (libgomp reads it as torch is loaded; a fit on two threads beside another took three times as long without).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Two workers share the cores: threads of OpenMP that wait for each other shall not keep one busy (threads.py says more).
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"

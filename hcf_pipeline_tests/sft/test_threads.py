@@ -61,6 +61,8 @@ def test_a_process_of_its_own_is_told_before_its_libraries_load_and_keeps_the_us
     assert {told[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} == {"3"}
     assert told["MKL_CBWR"] == "AVX2"
     assert environment(3, {"MKL_CBWR": "COMPATIBLE"})["MKL_CBWR"] == "COMPATIBLE"
+    assert environment(3, {})["GOMP_SPINCOUNT"] == "1000"
+    assert environment(3, {"GOMP_SPINCOUNT": "7"})["GOMP_SPINCOUNT"] == "7"
 
 
 def test_the_kind_of_processor_and_the_reproducible_mode_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
