@@ -221,7 +221,8 @@ class _Writer:
     def _rows(self, entry: Entry, rows: pa.Table | None) -> pa.Table:
         if rows is None:
             assert self._previous is not None
-            rows = self._previous.rows(entry.key, self._schema.names[2:])
+            fields = list(self._schema)[2:]
+            rows = self._previous.rows(entry.key, [field.name for field in fields]).cast(pa.schema(fields))
         same = [
             pa.repeat(pa.scalar(value, self._schema.field(name).type), len(rows))
             for name, value in (("transcript", entry.path), ("date", entry.date))
@@ -252,9 +253,13 @@ class _Previous:
 
 
 def _read_part(file: Path, names: Sequence[str]) -> pa.Table:
+    """A column that the part is older than holds nulls."""
     try:
         with pq.ParquetFile(file) as part:
-            return part.read(columns=list(names))
+            rows = part.read(columns=list(names))
+            for name in set(names) - set(rows.column_names):
+                rows = rows.append_column(name, pa.nulls(len(rows)))
+            return rows.select(list(names))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(file) from error
 
@@ -264,9 +269,14 @@ def _entry(path: str, date: str | None, key: str, digest: str, n_rows: int, n_by
 
 
 def _digest(columns: Columns) -> tuple[str, int]:
-    """20 hex digits over the values, and their length in bytes."""
+    """20 hex digits over the values, and their length in bytes.
+
+    A column without a value counts for nothing, so that a column more changes no version where it holds nothing.
+    """
     digest, n_bytes = hashlib.sha256(), 0
     for values in columns:
+        if all(value is None for value in values):
+            continue
         text = "\x1e".join(map(str, values))
         if text.count("\x1e") >= len(values):  # a value holds the separator itself
             text = json.dumps(list(map(str, values)))

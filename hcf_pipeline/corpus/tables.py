@@ -27,6 +27,7 @@ from hcf_pipeline.files import hash_of
 TURNS = "turns"
 PAIRS = "pairs"
 REPORT = "report.json"
+METADATA = "metadata.json"  # what the front matter of transcripts says of them
 N_LABELS = 50  # unknown ones that are named: a file that is no transcript may hold a hundred thousand
 
 TOO_LARGE = "larger than"
@@ -43,6 +44,7 @@ TURN_SCHEMA = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("flags", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),
     ]
 )
 PAIR_SCHEMA = pa.schema(
@@ -156,6 +158,18 @@ def read_transcripts(
     """(path, date, turns) of each transcript of a turn table, in path order; only of `paths`, if given."""
     for entry, columns in Table(turns).read(TURN_COLUMNS, paths):
         yield entry.path, entry.date, _turns(columns)
+
+
+def read_metadata(folder: Path) -> dict[str, dict[str, str]]:
+    """`title` and `url` of the transcripts of the turn table in `folder` whose front matter has them, by path."""
+    file = folder / METADATA
+    if not file.exists():  # none has, or the table is older
+        return {}
+    try:
+        found: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(file) from error
+    return found
 
 
 def turns_of(table: Table, path: str) -> list[Turn]:

@@ -38,6 +38,7 @@ class Turn(NamedTuple):
     label: str
     text: str
     flags: str  # names in alphabetical order, separated by a space
+    start_s: float | None = None  # seconds from the file's beginning, where the form has times
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _parse(  # noqa: PLR0912 (a function call a line would cost a fifth of the s
                 n_noise += 1
                 flags = NOISE_REMOVED if grammar.is_loss(said) else ""
                 said, dropped = "", True
-            turns.append(new(Turn, (no, speaker, name, said, flags)))
+            turns.append(new(Turn, (no, speaker, name, said, flags, None)))
             speaking = True
         elif is_noise(line):
             n_noise += 1
