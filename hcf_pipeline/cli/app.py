@@ -136,7 +136,18 @@ def _span(since: datetime.datetime | None, until: datetime.datetime | None) -> S
 def retrieve(
     ctx: typer.Context,
     question: Annotated[str | None, typer.Argument(help=_t("问题", "the question"))] = None,
-    k: Annotated[int | None, typer.Option("-k", min=1, max=1000, help=_t("要几段", "how many chunks"))] = None,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "-k",
+            min=1,
+            max=1000,
+            help=_t("要几段（--broadcasts 时是几场）", "how many chunks (with --broadcasts: how many broadcasts)"),
+        ),
+    ] = None,
+    broadcasts: Annotated[
+        bool, typer.Option("--broadcasts", help=_t("每场只要最好的一段", "the best chunk of each broadcast alone"))
+    ] = False,
     questions: Annotated[
         Path | None, typer.Option(help=_t("JSONL 文件，每行一个 question", "JSONL file, a question on each line"))
     ] = None,
@@ -150,7 +161,7 @@ def retrieve(
     if (question is None) == (questions is None):
         raise typer.BadParameter(_t("给一个问题，或给 --questions 文件", "give a question, or --questions FILE"))
     asked = None if question is None else argument_text(question)
-    run_retrieve(ctx.obj, asked, questions, k, _span(since, until), tried or [], as_json=as_json)
+    run_retrieve(ctx.obj, asked, questions, k, _span(since, until), tried or [], broadcasts=broadcasts, as_json=as_json)
 
 
 @app.command(help=_t("问一个问题", "One question, one answer"))

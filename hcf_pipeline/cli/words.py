@@ -9,6 +9,7 @@ STATES = {
     "fresh": (("新", "fresh"), "green"),
     "stale": (("过期", "stale"), "yellow"),
     "missing": (("没有", "missing"), "red"),
+    "off": (("关闭", "off"), "dim"),
 }
 
 _REFUSALS = {

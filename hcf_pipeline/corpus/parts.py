@@ -214,6 +214,8 @@ class _Writer:
         if not (self._previous and self._previous.link(name, target)):
             # in one piece: where Parquet begins a page would follow the pieces, and so the table's history
             whole = pa.concat_tables([self._rows(entry, rows) for entry, rows in self._open]).combine_chunks()
+            if whole.column(-1).null_count == len(whole):  # as in parts that are older than the column: the same bytes
+                whole = whole.remove_column(whole.num_columns - 1)
             pq.write_table(whole, target, compression="zstd", row_group_size=len(whole))
         self._parts.append((name, len(entries)))
         self._open, self._n_bytes = [], 0

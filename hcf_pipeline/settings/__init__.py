@@ -2,6 +2,7 @@
 
 from hcf_pipeline.settings.schema import (
     EMBEDDED,
+    EVERYBODY,
     BaseSettings,
     ChatSettings,
     ChunkSettings,
@@ -19,6 +20,7 @@ from hcf_pipeline.settings.schema import (
 
 __all__ = [
     "EMBEDDED",
+    "EVERYBODY",
     "BaseSettings",
     "ChatSettings",
     "ChunkSettings",

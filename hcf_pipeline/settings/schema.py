@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from hcf_pipeline.corpus.link import FIELDS, fields_of, is_address
 from hcf_pipeline.settings.types import (
     Cron,
     CronOrEmpty,
@@ -35,6 +36,7 @@ from hcf_pipeline.settings.types import (
 )
 
 EMBEDDED = "embedded"
+EVERYBODY = "*"  # as a guest's label: whoever speaks and is set nowhere
 
 
 class CorpusSettings(Section):
@@ -47,7 +49,11 @@ class CorpusSettings(Section):
         description="file or folder name patterns, or path patterns, that are no transcripts",
     )
     host_labels: Labels = Field(["江照野", "户晨风"], description="labels of the persona's turns")
-    guest_labels: Labels = Field(["水友", "某网友"], description="labels of everybody else's turns")
+    guest_labels: list[NonEmpty] = Field(
+        ["水友", "某网友"],
+        description='labels of everybody else\'s turns; ["*"]: of whoever speaks and is set nowhere; []: nobody asks, the persona '
+        "speaks alone, and learns to go on",
+    )
     other_labels: list[NonEmpty] = Field(
         [], description="labels of speakers who are neither: what they say is nobody's, and ends the pair before"
     )
@@ -63,6 +69,11 @@ class CorpusSettings(Section):
         description="searched in lines of noise: where it matches, words were lost, and the turn is not learnt",
     )
     max_file_mb: Positive = Field(64, description="larger files are quarantined, MB of 1,000,000 bytes")
+    link: Serving[str] = Field(
+        "",
+        description="where a citation opens, such as https://example.org/{path} or {url}?t={start_s}; of {path}, {date}, {title}, "
+        "{url} (the front matter's) and {start_s} (whole seconds); a citation without a value for one of them has no link",
+    )
     git_url: Run[str] = Field("", description="what `hcf corpus fetch` without an argument clones or updates")
 
     @field_validator("date_pattern")
@@ -76,15 +87,40 @@ class CorpusSettings(Section):
             )
         return pattern
 
+    @field_validator("link")
+    @classmethod
+    def _link(cls, template: str) -> str:
+        allowed = " ".join(f"{{{name}}}" for name in FIELDS)
+        try:
+            unknown = set(fields_of(template)) - set(FIELDS)
+        except ValueError:
+            unknown = {"{"}
+        if template and (unknown or not is_address(template)):
+            raise Refused(
+                zh=f"以 http:// 或 https:// 或 {{url}} 开头、不含空格的地址，其中的字段只能是 {allowed}",
+                en=f"an address that begins with http://, https:// or {{url}} and holds no space, with no other fields than {allowed}",
+            )
+        return template
+
     @field_validator("host_labels", "guest_labels", "other_labels", "not_labels")
     @classmethod
-    def _labels(cls, labels: list[str]) -> list[str]:
+    def _labels(cls, labels: list[str], info: ValidationInfo) -> list[str]:
         for label in labels:
             if label != label.strip() or "：" in label or ":" in label or "\n" in label:
                 raise Refused(
                     zh="不带冒号、前后无空格的称呼", en="a label without its colon and without spaces around it"
                 )
+        if EVERYBODY in labels and info.field_name != "guest_labels":
+            raise Refused(
+                zh=f'称呼；"{EVERYBODY}" 只能写在 guest_labels 里',
+                en=f'labels; "{EVERYBODY}" may stand in guest_labels alone',
+            )
         return labels
+
+    @property
+    def is_monologue(self) -> bool:
+        """Nobody asks: the persona speaks alone."""
+        return not self.guest_labels
 
     @model_validator(mode="after")
     def _sides_differ(self) -> Self:
@@ -130,6 +166,9 @@ class BaseSettings(Section):
 class LoraSettings(Section):
     kind = Kind.RESULT
 
+    enabled: Serving[bool] = Field(
+        True, description="false: nothing is trained, and what is released answers with the persona's own words alone"
+    )
     r: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="rank of the adapter")
     alpha: Annotated[int, Field(ge=1, le=4096)] = Field(32, description="scale of the adapter, over r")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="on the adapter's input")

@@ -47,7 +47,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 MAX_LOGGED_STEPS = 200
 REVISION = 2  # of how an adapter is trained: raise it when the same run would give other weights
 LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes", "tokenizers")
-NO_WEIGHT = {"checkpoint_steps", "held_out_samples"}  # settings of [lora] that change none
+NO_WEIGHT = {"enabled", "checkpoint_steps", "held_out_samples"}  # settings of [lora] that change none
 
 
 @dataclass(frozen=True)

@@ -114,24 +114,37 @@ class Retriever:
         return read(text, mentions, vector, self._index.lexical, encoding_s)
 
     def search(
-        self, question: str | Query, k: int, since: datetime.date | None = None, until: datetime.date | None = None
+        self,
+        question: str | Query,
+        k: int,
+        since: datetime.date | None = None,
+        until: datetime.date | None = None,
+        *,
+        one_per_transcript: bool | None = None,
     ) -> list[Hit]:
         """At most k chunks, best first. With `since` or `until` (both inclusive) undated broadcasts are left out.
 
-        With a reranker the first ones are in its order, and keep the scores by which they were found.
+        With `one_per_transcript` (default: the setting) there are k unless fewer broadcasts have a term of the question or
+        come near it. With a reranker the first ones are in its order, and keep the scores by which they were found.
         """
         query = self.query(question) if isinstance(question, str) else question
-        found = self.candidates(query, self.n_read(k), since, until)
-        hits = self.hits(found, found.scores(self._settings.dense_weight), self.n_read(k))
-        return self.reranked(query, hits)[:k]
+        apart = self._settings.one_per_transcript if one_per_transcript is None else one_per_transcript
+        n = n_candidates = self.n_read(k)
+        while True:
+            found = self.candidates(query, n_candidates, since, until)
+            hits = self.hits(found, found.scores(self._settings.dense_weight), n, one_per_transcript=apart)
+            if not one_per_transcript or len(hits) >= n or n_candidates >= self._index.n_rows:
+                return self.reranked(query, hits)[:k]
+            n_candidates *= 4  # many chunks of few broadcasts
 
     def n_read(self, k: int) -> int:
         """How many hits `search` looks at for k of them: with a reranker at least those that it reads."""
         return max(k, self._settings.rerank_top) if self._reranker else k
 
-    def hits(self, found: Candidates, scores: Weights, n: int) -> list[Hit]:
+    def hits(self, found: Candidates, scores: Weights, n: int, *, one_per_transcript: bool | None = None) -> list[Hit]:
         """The first n candidates by some scores, near-duplicates merged into the best of them."""
-        rows, best = self.best(found, scores, SPARE * n)
+        apart = self._settings.one_per_transcript if one_per_transcript is None else one_per_transcript
+        rows, best = self.best(found, scores, SPARE * n, one_per_transcript=apart)
         return self._merged(rows.tolist(), best.tolist(), n)
 
     def reranked(self, query: Query, hits: list[Hit]) -> list[Hit]:
@@ -208,14 +221,14 @@ class Retriever:
             dense_s=query.encoding_s + near - started + time.perf_counter() - counted,
         )
 
-    def best(self, found: Candidates, scores: Weights, n: int) -> tuple[Ids, Weights]:
+    def best(self, found: Candidates, scores: Weights, n: int, *, one_per_transcript: bool) -> tuple[Ids, Weights]:
         """(rows, scores) of at most n candidates, best first; equal ones in the order of their ids.
 
         A score below 0 leaves a candidate out.
         """
         order = np.lexsort((self._index.ids[found.rows], -scores))
         order = order[scores[order] >= 0]
-        if self._settings.one_per_transcript:
+        if one_per_transcript:
             first = np.unique(self._index.transcripts[found.rows[order]], return_index=True)[1]
             order = order[np.sort(first)]
         order = order[:n]
