@@ -62,7 +62,7 @@ def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
 
 def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
     from hcf_pipeline.corpus.manifest import Refused, scan
-    from hcf_pipeline.corpus.pairs import pair_turns
+    from hcf_pipeline.corpus.pairs import monologue_pairs, pair_turns
     from hcf_pipeline.corpus.tables import read_transcript
     from hcf_pipeline.corpus.transcript import Grammar
     from hcf_pipeline.sft.left_out import count_reasons
@@ -74,6 +74,7 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
         yield Finding("corpus", "bad", error.text(call.lang))
         return
     grammar = Grammar(corpus)
+    pair = monologue_pairs if corpus.is_monologue else pair_turns
     good, n_turns = 0, 0
     unknown: Counter[str] = Counter()
     pairs: Counter[str] = Counter()
@@ -83,7 +84,7 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
             good += 1
             n_turns += len(parsed.turns)
             unknown.update(parsed.unknown_labels)
-            pairs.update(count_reasons(pair_turns(parsed.turns), settings.sections.sft))
+            pairs.update(count_reasons(pair(parsed.turns), settings.sections.sft))
     n_files = len(manifest.files) + len(manifest.refused)
     n_unknown = unknown.total()
     verdict: Verdict = "bad" if not good else "ok" if good > 0.9 * n_files and n_unknown < 0.05 * n_turns else "warning"

@@ -18,7 +18,7 @@ from typing import TypedDict, cast
 import pyarrow as pa
 
 from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
-from hcf_pipeline.corpus.pairs import Pair, pair_turns
+from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.transcript import CUT_OFF, Grammar, Side, Transcript, Turn, parse_transcript
 from hcf_pipeline.errors import CorpusError, CorpusMoved, damaged
@@ -181,15 +181,18 @@ def _turns(columns: Sequence[pa.Array]) -> list[Turn]:
     return [Turn(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
-def write_pair_table(turns: Path, out: Path, previous: Path | None = None) -> tuple[str, int, dict[str, int]]:
+def write_pair_table(
+    turns: Path, out: Path, previous: Path | None = None, *, is_monologue: bool = False
+) -> tuple[str, int, dict[str, int]]:
     """Writes PAIRS into `out`; returns the rows' hash, their number, and the pairs of each host label.
 
-    Only transcripts whose turns `previous` doesn't know are read.
+    In a monologue they have no question. Only transcripts whose turns `previous` doesn't know are read.
     """
     source = Table(turns)
 
     def make(one: Wanted) -> Made:
-        pairs = list(pair_turns(turns_of(source, one.path)))
+        found = turns_of(source, one.path)
+        pairs = list(monologue_pairs(found) if is_monologue else pair_turns(found))
         columns = tuple(zip(*pairs, strict=True))
         return Made(columns, _PairNote(hosts=dict(Counter(pair.host_label for pair in pairs))))
 

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 from hcf_pipeline.corpus.labels import label_at_start, other_speakers
 from hcf_pipeline.corpus.patterns import Matcher, found_by
-from hcf_pipeline.settings import CorpusSettings
+from hcf_pipeline.settings import EVERYBODY, CorpusSettings
 
 Side = Literal["host", "guest"]
 
@@ -58,7 +58,7 @@ class Grammar:
     @cached_property
     def sides(self) -> dict[str, Side]:
         sides: dict[str, Side] = dict.fromkeys(self.settings.host_labels, "host")
-        return sides | dict.fromkeys(self.settings.guest_labels, "guest")
+        return sides | {label: "guest" for label in self.settings.guest_labels if label != EVERYBODY}
 
     @cached_property
     def speakers(self) -> dict[str, Side | Literal["other"]]:
@@ -66,6 +66,13 @@ class Grammar:
         speakers: dict[str, Side | Literal["other"]] = dict.fromkeys(self.settings.other_labels, "other")
         speakers.update(self.sides)
         return speakers
+
+    def with_guests(self, labels: Iterable[str]) -> Grammar | None:
+        """The grammar in which these speakers are guests; None where not everybody is one."""
+        if EVERYBODY not in self.settings.guest_labels:
+            return None
+        guests = sorted({*self.settings.guest_labels, *labels})
+        return Grammar(self.settings.model_copy(update={"guest_labels": guests}))
 
     @cached_property
     def label(self) -> re.Pattern[str]:
@@ -118,7 +125,10 @@ def parse_transcript(text: str, grammar: Grammar, *, interrupted: bool = False) 
     places: dict[str, list[int]] = {}
     transcript = _parse(lines, grammar, frozenset(), places)
     if places and (others := other_speakers(places, [turn.label for turn in transcript.turns])):
-        transcript = _parse(lines, grammar, others, {})
+        guests = grammar.with_guests(others)
+        transcript = _parse(lines, guests or grammar, frozenset() if guests else others, {})
+        if guests:
+            places = {label: found for label, found in places.items() if label not in others}
     if interrupted and transcript.turns:
         _flag(transcript.turns, CUT_OFF)
     return replace(transcript, unknown_labels={label: len(found) for label, found in places.items()})

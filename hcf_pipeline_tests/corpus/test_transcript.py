@@ -287,3 +287,26 @@ def test_the_date_is_the_file_names_or_none(name: str, date: datetime.date | Non
 
 def test_a_longer_label_wins_over_one_that_it_begins_with() -> None:
     assert parsed("甲哥：来了") == [("甲哥", "来了")]
+
+
+def test_where_everybody_is_a_guest_whoever_speaks_is_one_and_words_are_words() -> None:
+    text = "阿贵：在吗？\n小禾：在。\n老蓝：价格多少？\n小禾：注意：只说一次。\n三十块。\n阿贵：好。\n小禾：再见。\n老蓝：再见。"
+    guests = Grammar(CorpusSettings(host_labels=["小禾"], guest_labels=["*"]))
+    found = parse_transcript(text, guests)
+    assert [(turn.side, turn.label) for turn in found.turns] == [
+        ("guest", "阿贵"),
+        ("host", "小禾"),
+        ("guest", "老蓝"),
+        ("host", "小禾"),
+        ("guest", "阿贵"),
+        ("host", "小禾"),
+        ("guest", "老蓝"),
+    ]
+    assert found.turns[3].text == "注意：只说一次。\n三十块。" and not found.unknown_labels
+    assert [turn.no for turn in found.turns] == list(range(1, 8)) and not any(turn.flags for turn in found.turns)
+
+
+def test_a_speaker_who_is_set_is_no_guest_though_everybody_is_one() -> None:
+    text = "阿贵：在吗？\n小禾：在。\n导播：切一下。\n小禾：好。\n导播：好了。\n阿贵：嗯？\n小禾：嗯。"
+    grammar = Grammar(CorpusSettings(host_labels=["小禾"], guest_labels=["*"], other_labels=["导播"]))
+    assert "导播" not in {turn.label for turn in parse_transcript(text, grammar).turns}
