@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 TOY_MARK = "（玩具模型）"
 NO_OWN_WORDS = "找到了和这个问题有关的段落，但里面没有{persona}自己说的话，所以只列出处。"
+NO_BROADCAST = "文稿里没有 {time} 的直播。"
+NEAREST = "离它最近的是 {days}。"
 ABSTAINED = "文字稿里没有找到和这个问题有关的内容，所以不作回答。"
 
 

@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hcf_pipeline.chat.answer import ABSTAINED, NO_OWN_WORDS, TOY_MARK, Answer, Citation, Found, OwnWords
+from hcf_pipeline.chat.answer import (
+    ABSTAINED,
+    NEAREST,
+    NO_BROADCAST,
+    NO_OWN_WORDS,
+    TOY_MARK,
+    Answer,
+    Citation,
+    Found,
+    OwnWords,
+)
 from hcf_pipeline.chat.generate import Generator, load_generator
 from hcf_pipeline.chat.release import (
     ADAPTER,
@@ -154,12 +164,12 @@ class Engine:
         self, question: str, k: int | None = None, span: Span = EVER, *, broadcasts: bool = False
     ) -> list[Hit]:
         """The k best chunks of the broadcasts in `span`, best first; with `broadcasts` the best one of each of k broadcasts."""
-        query, k = self.query(question), k or self._sections.retrieval.top_k
+        query, k = self.query(question, span), k or self._sections.retrieval.top_k
         return self.retriever.search(query, k, *span, one_per_transcript=True if broadcasts else None)
 
-    def query(self, question: str) -> Query:
+    def query(self, question: str, span: Span = EVER) -> Query:
         """The question as it is asked today."""
-        return self.retriever.query(question, self.today())
+        return self.retriever.query(question, self.today(), span, self.release.host_labels)
 
     def today(self) -> datetime.date:
         """`[retrieval] today`, else the calendar day in `[refresh] timezone`."""
@@ -187,8 +197,11 @@ class Engine:
         citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
         """
         question = well_formed(question)
-        query = self.query(question)
+        query = self.query(question, span)
         hits = self._search(query, None, span)
+        if query.asks_only_when and not hits:
+            yield Answer((), (), self._no_broadcast(query), self.release.id, abstained=True, generated=False)
+            return
         if not self.retriever.bears_on(query, hits):
             yield Answer((), (), ABSTAINED, self.release.id, abstained=True, generated=False)
             return
@@ -207,6 +220,19 @@ class Engine:
                 text = TOY_MARK + text
         yield Answer(
             found.quotes, found.citations, text, self.release.id, abstained=False, generated=generator is not None
+        )
+
+    def _no_broadcast(self, query: Query) -> str:
+        """That there is no broadcast of the time that is asked for, and which ones are nearest."""
+        period = query.periods[0]
+        near = self.retriever.nearest_days(period)
+        if any(period.since <= day <= period.until for day in near):  # but not within the span
+            return ABSTAINED
+        since, until = (None if day in (datetime.date.min, datetime.date.max) else str(day) for day in period)
+        time = f"{since} 到 {until}" if since and until else f"{since} 以后" if since else f"{until} 以前"
+        listed = "、".join(map(str, near))
+        return NO_BROADCAST.format(time=since if since == until else time) + (
+            NEAREST.format(days=listed) if listed else ""
         )
 
     def _messages(self, question: str, exchanges: Sequence[Exchange], hits: Sequence[Hit]) -> list[Message]:

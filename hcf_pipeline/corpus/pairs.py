@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from hcf_pipeline.corpus.transcript import Turn, joined_flags
 
-
 PASSAGE_CHARS = 300
 
 _SENTENCE = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[」』”）]*|\n+|$)")

@@ -23,10 +23,11 @@ from hcf_pipeline.rag.chunking.lines import Line
 from hcf_pipeline.rag.encode.encoder import Encoder
 from hcf_pipeline.rag.index.bm25 import Asked, LexicalIndex
 from hcf_pipeline.rag.index.index import EPOCH, NO_DATE, Index
-from hcf_pipeline.rag.search.dates import Mention, Period, mentions_in
+from hcf_pipeline.rag.search.dates import EVER, Mention, Period, Span, mentions_in
 from hcf_pipeline.rag.search.duplicates import originals
 from hcf_pipeline.rag.search.evidence import N_HITS, evidence
 from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.only_when import MOST_ROWS, asks_only_when, telling_terms
 from hcf_pipeline.rag.search.query import Query, read
 from hcf_pipeline.rag.search.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
@@ -100,8 +101,10 @@ class Retriever:
     def lexical(self) -> LexicalIndex:
         return self._index.lexical
 
-    def query(self, text: str, today: datetime.date | None = None) -> Query:
-        """A question, read once for all that is done with it.
+    def query(
+        self, text: str, today: datetime.date | None = None, span: Span = EVER, names: Sequence[str] = ()
+    ) -> Query:
+        """A question, read once for all that is done with it. `span` is what it is searched in, `names` who is asked.
 
         去年 and 上个月 are meant from `today`; without it from `[retrieval] today`, else from the newest broadcast's day: no
         clock is read here. Raises EmptyText for a blank question.
@@ -110,8 +113,31 @@ class Retriever:
         began = time.perf_counter()
         vector = self._encoder.encode_query(text)
         encoding_s = time.perf_counter() - began
-        mentions = self._mentions(text, today or self._settings.today or self._newest())
-        return read(text, mentions, vector, self._index.lexical, encoding_s)
+        day = today or self._settings.today or self._newest()
+        query = read(text, self._mentions(text, day), vector, self._index.lexical, encoding_s)
+        return self._asked_with_its_words(query, day, span, names)
+
+    def _asked_with_its_words(self, query: Query, today: datetime.date, span: Span, names: Sequence[str]) -> Query:
+        """A question that is only about a time has the words of that time for its terms; any other is as it was."""
+        named = [] if self._settings.date_factor == 1 else mentions_in(query.text, today, self._newest(today))
+        if not (named or any(span)) or not asks_only_when(query.text, named, names):
+            return query
+        since, until = span
+        periods = tuple(mention.period for mention in named) or (
+            Period(since or datetime.date.min, until or datetime.date.max),
+        )
+        rows = np.flatnonzero(self._named(periods) & _within(self._days, since, until))
+        query = replace(query, periods=periods, asks_only_when=True)
+        if not len(rows):
+            return query
+        rows = rows[:: -(-len(rows) // MOST_ROWS)]
+        terms = telling_terms(self._index.lexical, rows, [self._index.text(int(row)) for row in rows])
+        return replace(query, terms=terms, names_time=np.zeros(len(terms.terms), dtype=np.bool_))
+
+    def nearest_days(self, period: Period, n: int = 2) -> list[datetime.date]:
+        """The days of the broadcasts nearest to a time that there is none of, in their order."""
+        days = [EPOCH + datetime.timedelta(int(day)) for day in self._broadcast_days]
+        return sorted(sorted(days, key=lambda day: max(period.since - day, day - period.until))[:n])
 
     def search(
         self,
