@@ -236,7 +236,7 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     if found.left_out:
         left_out.update(found.left_out)
     return replace(
-        found, form=form if form in LINE_FORMS else "own", left_out=left_out, date=_date_of_heading(lines, grammar),
+        found, form=form if form in LINE_FORMS else "own", left_out=dict(left_out), date=_date_of_heading(lines, grammar),
         unknown_labels={**found.unknown_labels, **unknown},
     )
 
@@ -381,7 +381,7 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
     _close(turns, parts, dropped)
     if n_noise:
         left_out[NOISE] += n_noise
-    return Transcript(turns, n_noise, n_before, +unknown, form, left_out)
+    return Transcript(turns, n_noise, n_before, dict(+unknown), form, left_out=dict(left_out))
 
 
 def _close(turns: list[Turn], more: list[str], dropped: bool) -> Literal[False]:

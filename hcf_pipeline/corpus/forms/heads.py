@@ -89,7 +89,7 @@ def inline_head(line: str) -> Head | None:
     if (found_ := _BRACKET.match(line)) and found_["colon"] and not _is_time(found_):
         return _bracket(line, found_)
     plain = _PLAIN.match(line)
-    if plain is None or _BETWEEN_DIGITS.match(line, plain.end("label") - 1):
+    if plain is None or _BETWEEN_DIGITS.match(line, max(plain.end("label"), plain.end("after")) - 1):
         return None
     label, text = plain["label"].rstrip(), line[plain.end() :]
     stamp = plain["before"] or plain["after"] or ""
