@@ -214,11 +214,25 @@ def login(ctx: typer.Context) -> None:
 def init(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help=_t("文稿目录", "the folder"))],
+    host: Annotated[
+        str | None, typer.Option(help=_t("主播的称呼，默认说得最多的人", "the persona's label, default who says most"))
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help=_t("覆盖已有的 hcf.toml", "replace an hcf.toml"))] = False,
 ) -> None:
     from hcf_pipeline.cli.init import run_init
 
-    run_init(ctx.obj, folder, force=force)
+    run_init(ctx.obj, folder, None if host is None else argument_text(host), force=force)
+
+
+@app.command(help=_t("一个文件是怎样读的：谁说了什么", "How one file is read: who says what"))
+def turns(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help=_t("文稿文件", "the file"))],
+    as_json: Json = False,
+) -> None:
+    from hcf_pipeline.cli.turns import run_turns
+
+    run_turns(ctx.obj, file, as_json=as_json)
 
 
 @app.command(help=_t("打开 Dagster 界面（网页和守护进程）", "The Dagster UI (webserver and daemon) on this home"))

@@ -29,6 +29,7 @@ from hcf_pipeline.files import hash_of, link_or_copy
 
 TABLE = "table.json"
 PARTS = "parts"
+DATE = "date"  # in a note: the day that the content names
 FORMAT = 1
 PART_BYTES = 64_000_000  # a part is cut there in any case, so that memory stays bounded
 
@@ -49,6 +50,7 @@ class Made(NamedTuple):
 
     columns: Columns
     note: Note
+    date: datetime.date | None = None  # that the content names: for a transcript whose path names none
 
 
 class Entry(NamedTuple):
@@ -180,12 +182,13 @@ class _Writer:
         known = self._previous.find(wanted.key) if self._previous else None
         rows: pa.Table | None = None
         if known:
-            entry = known._replace(path=wanted.path, date=wanted.date)
+            entry = known._replace(path=wanted.path, date=wanted.date or _date_of(known.note))
         else:
             made = make(wanted)
             n_rows = len(made.columns[0]) if made.columns else 0
             digest, n_bytes = _digest(made.columns)
-            entry = Entry(*wanted, digest, n_rows, n_bytes, made.note)
+            note = {**made.note, DATE: made.date.isoformat()} if made.date else made.note
+            entry = Entry(wanted.path, wanted.date or made.date, wanted.key, digest, n_rows, n_bytes, note)
             rows = self._arrow(made.columns) if n_rows else None
         self._entries.append(entry)
         if entry.n_rows:
@@ -268,6 +271,11 @@ def _read_part(file: Path, names: Sequence[str]) -> pa.Table:
 
 def _entry(path: str, date: str | None, key: str, digest: str, n_rows: int, n_bytes: int, note: Note) -> Entry:
     return Entry(path, datetime.date.fromisoformat(date) if date else None, key, digest, n_rows, n_bytes, note)
+
+
+def _date_of(note: Note) -> datetime.date | None:
+    day = note.get(DATE)
+    return datetime.date.fromisoformat(day) if isinstance(day, str) else None
 
 
 def _digest(columns: Columns) -> tuple[str, int]:

@@ -1,8 +1,8 @@
 """The settings: their typed sections (schema.py), the file they come from (file.py), and their reference (reference.py)."""
 
 from hcf_pipeline.settings.schema import (
+    ANYBODY,
     EMBEDDED,
-    EVERYBODY,
     BaseSettings,
     ChatSettings,
     ChunkSettings,
@@ -19,8 +19,8 @@ from hcf_pipeline.settings.schema import (
 )
 
 __all__ = [
+    "ANYBODY",
     "EMBEDDED",
-    "EVERYBODY",
     "BaseSettings",
     "ChatSettings",
     "ChunkSettings",
