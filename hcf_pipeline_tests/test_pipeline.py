@@ -167,7 +167,7 @@ def test_retrieval_gives_k_chunks_best_first_with_their_labels(finished: Finishe
     hits = finished.project.json("retrieve", "半程马拉松跑了多久", "-k", "4")["hits"]
     assert len(hits) == 4
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
-    assert set(hits[0]) == {"transcript", "date", "turns", "text", "lines", "score"}
+    assert set(hits[0]) == {"transcript", "date", "turns", "text", "start_s", "link", "lines", "score"}
     for hit in hits:
         assert {line["label"] for line in hit["lines"]} <= {"江照野", "水友"}
         assert hit["text"] == "\n".join(f"{line['label']}：{line['text']}" for line in hit["lines"])
