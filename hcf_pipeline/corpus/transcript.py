@@ -349,11 +349,11 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
     last: str | None = None  # the speaker of the utterance before
     parts: list[str] = []
     no = n_noise = n_before = 0
-    dropped = False
+    dropped, is_noise = False, grammar.is_noise
     for label, text, start_s in spoken:
-        lines = text.split("\n")
-        kept = [line for line in lines if line and not grammar.is_noise(line)]
-        n_lost = sum(1 for line in lines if line) - len(kept)
+        lines = text.split("\n") if "\n" in text else [text]
+        kept = [line for line in lines if line and not is_noise(line)]
+        n_lost = 0 if len(kept) == len(lines) else sum(map(bool, lines)) - len(kept)
         n_noise += n_lost
         found = grammar.speaker(label) if label else None
         if found:

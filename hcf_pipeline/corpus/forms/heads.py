@@ -186,10 +186,10 @@ _BEGINS: dict[str, frozenset[str]] = {
 def known_head(names: Sequence[str], form: str) -> Reader:
     """The head of a line that one of these names opens in this form, most of all in the usual ways: quicker than READERS."""
     quick = re.compile(
-        rf"(?:[\[(（]?(?P<before>{CLOCK})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ])?"
+        rf"(?:[\[(（]?(?P<before>{STAMP})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ])?"
         rf"(?P<label>{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
         rf"(?P<inside>[:：])?(?:\*{{1,3}}|_{{1,2}}|[】\]>»])?"
-        rf"(?:[ \t]*[\[(（]?(?P<after>{CLOCK})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)(?P<gap>\s*)"
+        rf"(?:[ \t]*[\[(（]?(?P<after>{CLOCK})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)\s*"
     )
     shapes = SHAPES_OF.get(form, set())
 
@@ -197,7 +197,7 @@ def known_head(names: Sequence[str], form: str) -> Reader:
         found = quick.match(line)
         if found is None:
             return None
-        before, mark, label, inside, after, colon, gap = found.groups()
+        before, mark, label, inside, after, colon = found.groups()
         stamp, text = before or after or "", line[found.end() :]
         if inside or colon:
             if not stamp and text and text[0] in "0123456789[(（" and IS_STAMP.fullmatch(text):
@@ -207,7 +207,7 @@ def known_head(names: Sequence[str], form: str) -> Reader:
             return Head(label, stamp, text, Shape.MARKED)
         if mark and mark in "【[<«" and Shape.BRACKET in shapes:
             return Head(label, stamp, text, Shape.BRACKET)
-        if "\t" in gap and Shape.TAB in shapes and text:
+        if Shape.TAB in shapes and text and "\t" in line[found.end("label") : found.end()]:
             return Head(label, stamp, text, Shape.TAB)
         if text:
             return None
