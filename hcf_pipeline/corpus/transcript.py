@@ -294,6 +294,8 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
                         strangers[name] += 1
                     elif speaking and stranger == "other":
                         flag_last(turns, UNKNOWN_LABEL)
+                elif speaking and not more and not turns[-1].text and (form != LABEL or turns[-1].start_s is not None):
+                    pass  # below a name on a line of its own stand that speaker's words, whatever they begin with
                 elif in_doubt := grammar.doubt(head, line):
                     (places if in_doubt == "label" else loose).setdefault(name, []).append(len(turns))
                     if in_doubt == "label":

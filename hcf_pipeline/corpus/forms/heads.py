@@ -168,7 +168,7 @@ SHAPES_OF = {
     "heading": {Shape.NAME_TIME, Shape.HEADING},
     "name": {Shape.NAME_TIME, Shape.NAME},
 }
-_STRONG = frozenset({Shape.MARKED, Shape.TIMED})
+_STRONG = frozenset({Shape.MARKED, Shape.TIMED, Shape.BRACKET})
 
 
 def is_strong(head: Head, form: str) -> bool:
@@ -186,10 +186,10 @@ _BEGINS: dict[str, frozenset[str]] = {
 def known_head(names: Sequence[str], form: str) -> Reader:
     """The head of a line that one of these names opens in this form, most of all in the usual ways: quicker than READERS."""
     quick = re.compile(
-        rf"(?:[\[(（]?(?P<before>{STAMP})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ])?"
+        rf"(?:[\[(（]?(?P<before>{STAMP})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ](?:\*{{1,3}})?)?"
         rf"(?P<label>{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
         rf"(?P<inside>[:：])?(?:\*{{1,3}}|_{{1,2}}|[】\]>»])?"
-        rf"(?:[ \t]*[\[(（]?(?P<after>{CLOCK})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)\s*"
+        rf"(?:[ \t]*[\[(（]?(?P<after>{STAMP})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)(?(mark)(?:\*{{1,3}}|_{{1,2}})?)\s*"
     )
     shapes = SHAPES_OF.get(form, set())
 
