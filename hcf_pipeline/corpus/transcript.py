@@ -25,7 +25,15 @@ from typing import Literal, NamedTuple
 
 from hcf_pipeline.corpus.dates import date_in, date_of_path
 from hcf_pipeline.corpus.encodings import UTF8
-from hcf_pipeline.corpus.forms.choice import JSON, LABEL, LINE_FORMS, WITH_FIELDS, LineForms, form_with_fields, utterances
+from hcf_pipeline.corpus.forms.choice import (
+    JSON,
+    LABEL,
+    LINE_FORMS,
+    WITH_FIELDS,
+    LineForms,
+    form_with_fields,
+    utterances,
+)
 from hcf_pipeline.corpus.forms.heads import (
     SHAPES_OF,
     Head,
@@ -232,11 +240,16 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     others |= {label for label, of_label in loose.items() if len(set(of_label)) > 1}
     if others:
         found = _parse(lines, grammar, form, others, {}, {})
-    unknown = {label: len(of_label) for label, of_label in (places | loose).items() if label in others or label in places}
+    unknown = {
+        label: len(of_label) for label, of_label in (places | loose).items() if label in others or label in places
+    }
     if found.left_out:
         left_out.update(found.left_out)
     return replace(
-        found, form=form if form in LINE_FORMS else "own", left_out=dict(left_out), date=_date_of_heading(lines, grammar),
+        found,
+        form=form if form in LINE_FORMS else "own",
+        left_out=dict(left_out),
+        date=_date_of_heading(lines, grammar),
         unknown_labels={**found.unknown_labels, **unknown},
     )
 

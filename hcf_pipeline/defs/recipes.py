@@ -34,7 +34,17 @@ from hcf_pipeline.settings import Settings, SftSettings
 from hcf_pipeline.store import Recipe
 
 LABELS = ("host_labels", "guest_labels", "other_labels", "not_labels")
-TURNS_BY = (*LABELS, "form", "json_fields", "date_pattern", "date_order", "interrupted_pattern", "noise", "lost_pattern", "max_file_mb")
+TURNS_BY = (
+    *LABELS,
+    "form",
+    "json_fields",
+    "date_pattern",
+    "date_order",
+    "interrupted_pattern",
+    "noise",
+    "lost_pattern",
+    "max_file_mb",
+)
 SAMPLED_BY = tuple(name for name in SftSettings.model_fields if name != "held_out_share")  # which is the split's
 RANKED_BY = (
     "k1",

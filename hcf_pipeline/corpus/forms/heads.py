@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from hcf_pipeline.corpus.forms.times import CLOCK, IS_STAMP, STAMP
+from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP
 
 MAX_LABEL = 40
 

@@ -13,8 +13,29 @@ from hcf_pipeline.corpus.forms.utterance import Utterance
 
 SPEAKER_FIELDS = ("speaker", "spk", "speaker_id", "speaker_label", "speaker_name", "name", "role", "label")
 TEXT_FIELDS = ("text", "transcript", "sentence", "content", "words_text", "utterance")
-START_FIELDS = ("start", "start_time", "begin", "begin_time", "start_s", "start_ms", "offset", "bg", "time", "timestamp")
-LISTS = ("segments", "sentence_info", "sentences", "utterances", "results", "monologues", "transcript", "data", "result")
+START_FIELDS = (
+    "start",
+    "start_time",
+    "begin",
+    "begin_time",
+    "start_s",
+    "start_ms",
+    "offset",
+    "bg",
+    "time",
+    "timestamp",
+)
+LISTS = (
+    "segments",
+    "sentence_info",
+    "sentences",
+    "utterances",
+    "results",
+    "monologues",
+    "transcript",
+    "data",
+    "result",
+)
 MAX_DEPTH = 4
 MANY_SECONDS = 86_400  # of a recording: where a start is more, and none has a fraction, they are milliseconds
 MILLISECONDS = frozenset({"bg", "start_ms", "begin_time"})
@@ -61,7 +82,11 @@ def _segments(document: object, words: str | None, depth: int) -> list[dict[str,
         if found and len(found) * 2 > len(document):
             inner = [segments for one in found if (segments := _in_lists(one, words, depth))]
             return [segment for segments in inner for segment in segments] if inner else found
-        inner = [segments for one in document[:1000] if (segments := _segments(one, words, depth + 1))] if depth < MAX_DEPTH else []
+        inner = (
+            [segments for one in document[:1000] if (segments := _segments(one, words, depth + 1))]
+            if depth < MAX_DEPTH
+            else []
+        )
         return [segment for segments in inner for segment in segments] or None
     if isinstance(document, dict):
         return _in_lists(document, words, depth)

@@ -17,7 +17,9 @@ from hcf_pipeline.corpus.labels import is_words
 
 _ARROW = re.compile(rf"^[ \t]*(?P<start>{CLOCK})[ \t]*-->[ \t]*{CLOCK}[^\n]*$", re.MULTILINE)
 _VOICE = re.compile(r"<v(?:\.[^ >\n]*)?[ \t]+([^>\n]{1,80})>")
-_TAG = re.compile(r"</?(?:[bicuv]|ruby|rt|lang|font)(?:[. ][^<>\n]{0,200})?>|<\d[\d:.]*>|\{\\[^{}\n]{0,200}\}", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:[bicuv]|ruby|rt|lang|font)(?:[. ][^<>\n]{0,200})?>|<\d[\d:.]*>|\{\\[^{}\n]{0,200}\}", re.IGNORECASE
+)
 _COUNTER = re.compile(r"\n[ \t]*\n[^\n]*\s*\Z")  # an empty line and the number or name of the next cue
 _NOT_CUES = re.compile(r"\n[ \t]*\n(?:NOTE|STYLE|REGION)\b.*", re.DOTALL)
 _COLON = re.compile(r"(?:>>+[ \t]*)?([^:：]{1,60})[:：](?!//)(?!(?<=\d[:：])\d\d(?!\d))\s*")

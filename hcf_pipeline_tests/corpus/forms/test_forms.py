@@ -145,7 +145,8 @@ SRT = "".join(
 )
 SRT_TAGGED = SRT.replace("Ann Lee:", "<b>Ann Lee:</b>").replace("\n", "\r\n")
 VTT = "WEBVTT\n\nNOTE made up\n\n" + "".join(
-    f"{clock(second)}.250 --> {clock(second + 3)}.000 align:start\n<v {label}>{text}</v>\n\n" for _, label, text, second in SAID
+    f"{clock(second)}.250 --> {clock(second + 3)}.000 align:start\n<v {label}>{text}</v>\n\n"
+    for _, label, text, second in SAID
 )
 VTT_LABELS = "WEBVTT - a talk\n\n" + "".join(
     f"cue {n}\n{short(second)}.250 --> {short(second + 3)}.000\n{label}: {text}\n\n"
@@ -179,11 +180,17 @@ def test_cues_of_one_speaker_that_follow_each_other_are_one_turn_and_those_witho
         "3\n00:00:03,000 --> 00:00:04,000\nwho says this?\n\n4\n00:00:04,000 --> 00:00:05,000\nAnn Lee: three\nfour\n"
     )
     transcript = read(text)
-    assert [(turn.no, turn.text, turn.start_s) for turn in transcript.turns] == [(1, "one\ntwo", 1), (3, "three\nfour", 4)]
+    assert [(turn.no, turn.text, turn.start_s) for turn in transcript.turns] == [
+        (1, "one\ntwo", 1),
+        (3, "three\nfour", 4),
+    ]
     assert transcript.left_out == {"no speaker": 1}
 
 
-SEGMENTS = [{"start": second + 0.25, "end": second + 3.0, "text": f" {text}", "speaker": label} for _, label, text, second in SAID]
+SEGMENTS = [
+    {"start": second + 0.25, "end": second + 3.0, "text": f" {text}", "speaker": label}
+    for _, label, text, second in SAID
+]
 FUNASR = [{"start": second * 1000 + 250, "end": second * 1000 + 3000, "text": text, "spk": label} for _, label, text, second in SAID]  # fmt: skip
 
 
@@ -228,7 +235,9 @@ FRONT = "---\ntitle: Chains: a talk\ndate: 2024-03-01\nurl: 'https://example.org
 
 @pytest.mark.parametrize("line", ["{l}: {x}\n", "**{l}:** {x}\n\n", "### {l}\n\n{x}\n\n", "{l}  {t}\n{x}\n"])
 def test_what_stands_around_a_dialogue_is_left_out_and_counted(line: str) -> None:
-    around = "# Episode\n\n![cover](a.png)\n\n<!-- Ann Lee: not\nsaid -->\n\n| a | b |\n|---|---|\n\n```\nBob: code\n```\n\n"
+    around = (
+        "# Episode\n\n![cover](a.png)\n\n<!-- Ann Lee: not\nsaid -->\n\n| a | b |\n|---|---|\n\n```\nBob: code\n```\n\n"
+    )
     transcript = read(FRONT + around + written(line))
     assert rows(transcript) == EXPECTED
     assert transcript.metadata == {"title": "Chains: a talk", "url": "https://example.org/1"}
@@ -256,7 +265,17 @@ def test_what_may_open_somebody_elses_turn_is_never_the_personas(third: str, lin
 
 
 @pytest.mark.parametrize(
-    "words", ["注意：慢一点", "问题是：没钱", "比分3：2", "https://example.org:80/a", "8:30 he came", "时间是12:30：别迟到", "Note: slow", "第一：存钱"]
+    "words",
+    [
+        "注意：慢一点",
+        "问题是：没钱",
+        "比分3：2",
+        "https://example.org:80/a",
+        "8:30 he came",
+        "时间是12:30：别迟到",
+        "Note: slow",
+        "第一：存钱",
+    ],
 )
 @pytest.mark.parametrize("line", ["{l}: {x}\n", "**{l}:** {x}\n", "{l}  {t}\n{x}\n"])
 def test_a_word_with_a_colon_inside_a_turn_opens_none(words: str, line: str) -> None:
@@ -274,10 +293,15 @@ def test_whoever_is_not_the_host_is_a_guest_where_the_settings_say_so() -> None:
 
 def test_a_monologue_has_turns_of_the_host_alone() -> None:
     settings = CorpusSettings(host_labels=["Ann Lee"], guest_labels=[])
-    assert rows(read("Ann Lee: one\ntwo\nAnn Lee: three", settings)) == [("host", "Ann Lee", "one\ntwo"), ("host", "Ann Lee", "three")]
+    assert rows(read("Ann Lee: one\ntwo\nAnn Lee: three", settings)) == [
+        ("host", "Ann Lee", "one\ntwo"),
+        ("host", "Ann Lee", "three"),
+    ]
 
 
-@pytest.mark.parametrize("names", ["Bob\nhow are you\nAnn Lee\nfine", "Bob is here\nAnn Lee: fine\nBob\nAnn Lee\nBob: well"])
+@pytest.mark.parametrize(
+    "names", ["Bob\nhow are you\nAnn Lee\nfine", "Bob is here\nAnn Lee: fine\nBob\nAnn Lee\nBob: well"]
+)
 def test_a_name_alone_opens_a_turn_only_where_turns_are_opened_so(names: str) -> None:
     found = rows(read(names))
     assert found in (
