@@ -126,9 +126,7 @@ class _Found:
             for label, count in self.lines.items()
             if count >= least and (not recurs or self.most_in_a_file[label] > 1)
         ]
-        if len(found) > 1 and sum(self.sure[label] for label in found) > 0.5 * sum(
-            self.lines[label] for label in found
-        ):
+        if found and self.sure.total() > 0.5 * self.lines.total():
             found += [label for label in self.sure if label not in found]  # a guest of one evening, said so by the form
         return found
 
@@ -286,10 +284,9 @@ def _heads(lines: Sequence[str]) -> dict[str, list[Head]]:
         else:
             if len(line) <= 40 and not is_words(line):
                 alone[line] += 1
-    if not inline and not any(own.values()):
-        own["name"] = [
-            Head(line, "", "", Shape.NAME) for line in lines if alone[line] > 1 and line[-1] not in ".?!。？！…"
-        ]
+    alone_lines = [line for line in lines if alone[line] > 1 and line[-1] not in ".?!。？！…"]
+    if not any(own.values()) and 2 * len(inline) < len(alone_lines):
+        own["name"] = [Head(line.strip("*_ :："), "", "", Shape.NAME) for line in alone_lines]
     own["heading"] += own["name_time"] if own["heading"] and own["name_time"] else []
     return {LABEL: inline, **own}
 

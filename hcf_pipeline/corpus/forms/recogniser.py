@@ -101,7 +101,11 @@ def _in_lists(document: dict[str, object], words: str | None, depth: int) -> lis
     ordered = [*(name for name in LISTS if name in document), *(name for name in document if name not in LISTS)]
     for name in ordered:
         value = document[name]
-        if isinstance(value, (list, dict)) and name not in SINGLE_WORDS and (found := _segments(value, words, depth + 1)):
+        if (
+            isinstance(value, (list, dict))
+            and name not in SINGLE_WORDS
+            and (found := _segments(value, words, depth + 1))
+        ):
             return found
     return None
 
