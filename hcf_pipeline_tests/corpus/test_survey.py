@@ -71,7 +71,7 @@ def test_many_guests_are_whoever_is_not_the_host(tmp_path: Path) -> None:
 def test_who_is_the_host_may_be_said_and_is_one_of_those_found(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(written("{l}: {x}\n") * 2, encoding="utf-8")
     assert survey(tmp_path).host == "Ann Lee" and survey(tmp_path, "Bob").host == "Bob"
-    with pytest.raises(CorpusError, match="Nobody .* is called Carl; found: Ann Lee"):
+    with pytest.raises(CorpusError, match=r"Nobody .* is called Carl; found: Ann Lee"):
         survey(tmp_path, "Carl")
 
 
@@ -84,7 +84,7 @@ def test_a_monologue_has_no_guests(tmp_path: Path) -> None:
 def test_where_most_of_the_text_is_nobodys_nothing_is_written(tmp_path: Path) -> None:
     prose = "A long page of prose that no one is named for, sentence after sentence.\n" * 60
     (tmp_path / "a.md").write_text(prose + written("{l}: {x}\n") * 2, encoding="utf-8")
-    with pytest.raises(CorpusError, match="of the text .* has a speaker .*hcf turns"):
+    with pytest.raises(CorpusError, match=r"of the text .* has a speaker .*hcf turns"):
         survey(tmp_path)
 
 
