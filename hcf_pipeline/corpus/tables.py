@@ -68,9 +68,6 @@ TURN_COLUMNS = TURN_SCHEMA.names[2:]  # the fields of a Turn
 PAIR_COLUMNS = PAIR_SCHEMA.names[2:]  # of a Pair
 
 
-_NEWER = ("forms", "encodings", "left_out")
-
-
 @dataclass(frozen=True)
 class TurnReport:
     """What a reader of the turn table should know of its making."""
@@ -94,8 +91,12 @@ class TurnReport:
 
     @property
     def versioned(self) -> dict[str, object]:
-        """What counts in the version of the table: a figure that is newer than the table counts where it says something."""
-        return {name: value for name, value in asdict(self).items() if value or name not in _NEWER}
+        """What counts in the version of the table: newer figures where they say something, what lies around the dialogue not."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name != "left_out" and (value or name not in ("forms", "encodings"))
+        }
 
     @property
     def parse_rate(self) -> float:
