@@ -92,7 +92,9 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
     for pattern, count in found.noise:
         yield call.say(f"杂讯：{pattern}（{count} 行）", f"noise: {pattern} ({count} lines)")
     if found.without_turns:
-        named = few([f"{path} ({refusal(why, call.lang)})" for path, why in found.without_turns], call.lang, N_NAMED, "、")
+        named = few(
+            [f"{path} ({refusal(why, call.lang)})" for path, why in found.without_turns], call.lang, N_NAMED, "、"
+        )
         yield call.say(f"没有发言的文件：{named}", f"without turns: {named}")
     if found.other_endings:
         named = counted(found.other_endings)

@@ -69,7 +69,9 @@ def run_turns(call: Invocation, file: Path, *, as_json: bool) -> None:
         at_s = "" if turn.start_s is None else f" {int(turn.start_s // 60)}:{int(turn.start_s % 60):02}"
         flags = f" [{turn.flags}]" if turn.flags else ""
         style = "green" if turn.side == "host" else "cyan"
-        out.print(f"{turn.no:>4}{at_s} ", (one_line(f"{turn.side} {turn.label}"), style), one_line(f"{flags}  {turn.text}"))
+        out.print(
+            f"{turn.no:>4}{at_s} ", (one_line(f"{turn.side} {turn.label}"), style), one_line(f"{flags}  {turn.text}")
+        )
     for title, counts in (
         (call.say("没有设置的称呼", "labels that are not set"), found.unknown_labels),
         (call.say("没有放进发言的行", "lines in no turn"), found.left_out),

@@ -15,7 +15,7 @@ DateOrder = Literal["day", "month"]  # what comes first in 05.03.2024
 
 _BETWEEN = r"[-._/\\年月日 ]{1,2}"
 _YEAR = r"(?P<year>(?:19|20)\d{2})"
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _NAMED = rf"(?P<name>{'|'.join(_MONTHS)})[a-z]*"
 _LAYOUTS = tuple(
     re.compile(layout, re.IGNORECASE)

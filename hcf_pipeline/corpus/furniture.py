@@ -6,12 +6,12 @@ import re
 from collections import Counter
 
 HEADING, TABLE, RULER, IMAGE, COMMENT, CODE = "heading", "table", "ruler", "image", "comment", "code block"
-FURNITURE_SIGNS = frozenset("#|!-*=_<[~")
+FURNITURE_SIGNS = frozenset("#|!-*=_<[~>")
 
 _KINDS = (
     (HEADING, re.compile(r"#{1,6}[ \t]+\S")),
     (TABLE, re.compile(r"\|.*\|$")),
-    (RULER, re.compile(r"(?:-[ ]?){3,}$|(?:\*[ ]?){3,}$|(?:_[ ]?){3,}$|={3,}$|~{3,}$")),
+    (RULER, re.compile(r"(?:-[ ]?){3,}$|(?:\*[ ]?){3,}$|(?:_[ ]?){3,}$|={3,}$|~{3,}$|>+$")),
     (IMAGE, re.compile(r"!\[[^\]]*\]\([^)]*\)$|!\[\[[^\]]*\]\]$|\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)$|<img\b[^>]*>$")),
 )
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hcf_pipeline.corpus.dates import DateOrder, year_last
-from hcf_pipeline.corpus.encodings import UTF8, decode
+from hcf_pipeline.corpus.encodings import decode
 from hcf_pipeline.corpus.forms.choice import LABEL, WITH_FIELDS, form_with_fields, utterances
 from hcf_pipeline.corpus.forms.heads import SHAPES_OF, Head, Shape, any_head, inline_head, without_role
 from hcf_pipeline.corpus.front_matter import split
@@ -43,7 +43,8 @@ N_SHOWN = 3  # turns of each side
 _SURE = frozenset({Shape.MARKED, Shape.TIMED, Shape.NAME_TIME, Shape.BRACKET})
 _IS_HOST = re.compile(r"主播|主持|主讲|^up主|\bhost\b", re.IGNORECASE)
 _IS_GUEST = re.compile(
-    r"观众|觀眾|听众|聽眾|网友|網友|水友|弹幕|嘉宾|来宾|记者|^问$|^提问|^q$|\b(?:audience|caller|listener|guest|question)\b", re.IGNORECASE
+    r"观众|觀眾|听众|聽眾|网友|網友|水友|弹幕|嘉宾|来宾|记者|^问$|^提问|^q$|\b(?:audience|caller|listener|guest|question)\b",
+    re.IGNORECASE,
 )
 _BLANK = str.maketrans("", "", " \t\n\u3000")
 
@@ -125,7 +126,7 @@ class _Found:
             for label, count in self.lines.items()
             if count >= least and (not recurs or self.most_in_a_file[label] > 1)
         ]
-        if len(found) > 1 and sum(self.sure[label] for label in found) > 0.5 * sum(self.lines[label] for label in found):
+        if found and self.sure.total() > 0.5 * self.lines.total():
             found += [label for label in self.sure if label not in found]  # a guest of one evening, said so by the form
         return found
 
@@ -155,7 +156,13 @@ def survey(folder: Path, host: str | None = None) -> Survey:
         raise _nobody(folder, seen, texts, manifest)
     order = _date_order(list(texts))
     settings = base.model_copy(
-        update={"form": form, "date_order": order, "host_labels": labels[:1], "guest_labels": labels[1:], "noise": [p for p, n in noise.items() if n]}
+        update={
+            "form": form,
+            "date_order": order,
+            "host_labels": labels[:1],
+            "guest_labels": labels[1:],
+            "noise": [p for p, n in noise.items() if n],
+        }
     )
     parsed = {path: read_bytes(raw, path, Grammar(settings)) for path, raw in data.items()}
     good = {path: one for path, one in parsed.items() if isinstance(one, Transcript)}
@@ -239,7 +246,9 @@ def _labels(texts: dict[str, str]) -> tuple[str, list[str], Counter[str]]:
     lines_of = found[best].lines + fields.lines
     merged = list(dict.fromkeys([*labels, *(fields.labels or fields.lines)]))
     variants = Counter(without_role(label) for label in merged)
-    merged = list(dict.fromkeys(base if variants[base := without_role(label)] > 1 and base else label for label in merged))
+    merged = list(
+        dict.fromkeys(base if variants[base := without_role(label)] > 1 and base else label for label in merged)
+    )
     is_mixed = forms and (labels or len(forms) > 1)
     form = "auto" if is_mixed or best == LABEL or forms else best
     if forms and not labels:
@@ -275,8 +284,9 @@ def _heads(lines: Sequence[str]) -> dict[str, list[Head]]:
         else:
             if len(line) <= 40 and not is_words(line):
                 alone[line] += 1
-    if not inline and not any(own.values()):
-        own["name"] = [Head(line, "", "", Shape.NAME) for line in lines if alone[line] > 1 and line[-1] not in ".?!。？！…"]
+    alone_lines = [line for line in lines if alone[line] > 1 and line[-1] not in ".?!。？！…"]
+    if not any(own.values()) and 2 * len(inline) < len(alone_lines):
+        own["name"] = [Head(line.strip("*_ :："), "", "", Shape.NAME) for line in alone_lines]
     own["heading"] += own["name_time"] if own["heading"] and own["name_time"] else []
     return {LABEL: inline, **own}
 
@@ -340,7 +350,7 @@ def _nobody(folder: Path, seen: Counter[str], texts: dict[str, str], manifest: M
     first = next(iter(texts))
     return CorpusError(
         zh=f"{folder} 里没有找到两方的称呼（行首的“称呼：”、**称呼**、【称呼】、单独一行的称呼、字幕或 JSON 里的说话人）；找到的有："
-        f"{seen and named or '-'}。请运行 hcf turns {first} 看看它是怎样读的，或在 hcf.toml 里写明 host_labels（只有一个人说话时 "
+        f"{(seen and named) or '-'}。请运行 hcf turns {first} 看看它是怎样读的，或在 hcf.toml 里写明 host_labels（只有一个人说话时 "
         "guest_labels = []），或把 form 写成一个含 (?P<label>…) 的正则表达式。",
         en=f"No two labels in {folder} (a name and a colon, in bold, in brackets or on a line of its own, or the speaker of "
         f"subtitles or JSON); found: {named}. See how a file is read with hcf turns {first}, or name host_labels in an "

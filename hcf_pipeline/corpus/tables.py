@@ -17,11 +17,12 @@ from typing import NotRequired, TypedDict, cast
 
 import pyarrow as pa
 
+from hcf_pipeline.corpus.encodings import UTF8, decode
+from hcf_pipeline.corpus.forms.choice import LABEL
 from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
 from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
-from hcf_pipeline.corpus.encodings import UTF8, decode
-from hcf_pipeline.corpus.transcript import CUT_OFF, LABEL, NO_SPEAKER, Grammar, Side, Transcript, Turn, parse_transcript
+from hcf_pipeline.corpus.transcript import CUT_OFF, NO_SPEAKER, Grammar, Side, Transcript, Turn, parse_transcript
 from hcf_pipeline.errors import CorpusError, CorpusMoved, damaged
 from hcf_pipeline.files import hash_of
 
@@ -67,9 +68,6 @@ TURN_COLUMNS = TURN_SCHEMA.names[2:]  # the fields of a Turn
 PAIR_COLUMNS = PAIR_SCHEMA.names[2:]  # of a Pair
 
 
-_NEWER = ("forms", "encodings", "left_out")
-
-
 @dataclass(frozen=True)
 class TurnReport:
     """What a reader of the turn table should know of its making."""
@@ -93,8 +91,12 @@ class TurnReport:
 
     @property
     def versioned(self) -> dict[str, object]:
-        """What counts in the version of the table: a figure that is newer than the table counts where it says something."""
-        return {name: value for name, value in asdict(self).items() if value or name not in _NEWER}
+        """What counts in the version of the table: newer figures where they say something, what lies around the dialogue not."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name != "left_out" and (value or name not in ("forms", "encodings"))
+        }
 
     @property
     def parse_rate(self) -> float:

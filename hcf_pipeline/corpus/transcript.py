@@ -25,7 +25,15 @@ from typing import Literal, NamedTuple
 
 from hcf_pipeline.corpus.dates import date_in, date_of_path
 from hcf_pipeline.corpus.encodings import UTF8
-from hcf_pipeline.corpus.forms.choice import JSON, LABEL, LINE_FORMS, WITH_FIELDS, LineForms, form_with_fields, utterances
+from hcf_pipeline.corpus.forms.choice import (
+    JSON,
+    LABEL,
+    LINE_FORMS,
+    WITH_FIELDS,
+    LineForms,
+    form_with_fields,
+    utterances,
+)
 from hcf_pipeline.corpus.forms.heads import (
     SHAPES_OF,
     Head,
@@ -240,7 +248,10 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     if found.left_out:
         left_out.update(found.left_out)
     return replace(
-        found, form=form if form in LINE_FORMS else "own", left_out=dict(left_out), date=_date_of_heading(lines, grammar),
+        found,
+        form=form if form in LINE_FORMS else "own",
+        left_out=dict(left_out),
+        date=_date_of_heading(lines, grammar),
         unknown_labels={**found.unknown_labels, **unknown},
     )
 
@@ -298,6 +309,8 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
                         strangers[name] += 1
                     elif speaking and stranger == "other":
                         flag_last(turns, UNKNOWN_LABEL)
+                elif speaking and not more and not turns[-1].text and (form != LABEL or turns[-1].start_s is not None):
+                    pass  # below a name on a line of its own stand that speaker's words, whatever they begin with
                 elif in_doubt := grammar.doubt(head, line):
                     (places if in_doubt == "label" else loose).setdefault(name, []).append(len(turns))
                     if in_doubt == "label":
@@ -353,11 +366,11 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
     last: str | None = None  # the speaker of the utterance before
     parts: list[str] = []
     no = n_noise = n_before = 0
-    dropped = False
+    dropped, is_noise = False, grammar.is_noise
     for label, text, start_s in spoken:
-        lines = text.split("\n")
-        kept = [line for line in lines if line and not grammar.is_noise(line)]
-        n_lost = sum(1 for line in lines if line) - len(kept)
+        lines = text.split("\n") if "\n" in text else [text]
+        kept = [line for line in lines if line and not is_noise(line)]
+        n_lost = 0 if len(kept) == len(lines) else sum(map(bool, lines)) - len(kept)
         n_noise += n_lost
         found = grammar.speaker(label) if label else None
         if found:

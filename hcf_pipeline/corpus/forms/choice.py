@@ -23,7 +23,13 @@ FORMS = ("auto", *LINE_FORMS, CUES, ASS, JSON)
 WITH_FIELDS = frozenset({CUES, ASS, JSON})
 N_LOOKED_AT = 40  # lines: with as many that open turns in the usual way nothing else is looked for
 N_LOOKED_AT_MOST = 2000
-_FORM_OF = {Shape.BRACKET: "bracket", Shape.TAB: "tab", Shape.NAME_TIME: "name_time", Shape.HEADING: "heading", Shape.NAME: "name"}
+_FORM_OF = {
+    Shape.BRACKET: "bracket",
+    Shape.TAB: "tab",
+    Shape.NAME_TIME: "name_time",
+    Shape.HEADING: "heading",
+    Shape.NAME: "name",
+}
 
 
 class Choice(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from hcf_pipeline.corpus.forms.times import CLOCK, IS_STAMP, STAMP
+from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP
 
 MAX_LABEL = 40
 
@@ -168,7 +168,7 @@ SHAPES_OF = {
     "heading": {Shape.NAME_TIME, Shape.HEADING},
     "name": {Shape.NAME_TIME, Shape.NAME},
 }
-_STRONG = frozenset({Shape.MARKED, Shape.TIMED})
+_STRONG = frozenset({Shape.MARKED, Shape.TIMED, Shape.BRACKET})
 
 
 def is_strong(head: Head, form: str) -> bool:
@@ -176,7 +176,11 @@ def is_strong(head: Head, form: str) -> bool:
     return head.shape in _STRONG or (head.shape is not Shape.NAME and head.shape in SHAPES_OF.get(form, ()))
 
 
-_EDGES = frozenset("0123456789)]）】>")
+_NONE: frozenset[str] = frozenset()
+_EDGES = frozenset("0123456789)]）】>[(（*")
+_PRECEDES = frozenset("0123456789[(（【<«《{*_-+•·‣◦>")  # what a bullet, a sign or a time before a name begins with
+_UP_TO_COLON = re.compile(rf"{_FIRST}{_LATER}{{0,80}}[:：](?!//)(?!(?<=\d[:：])\d\d?(?!\d))|[^:：]{{1,60}}\d[:：]\d\d")
+_SHORT = re.compile(rf"{_MARK}?{_FIRST}{_LATER}{{0,{MAX_LABEL + 4}}}[:：]?[*_]*")
 _BEGINS: dict[str, frozenset[str]] = {
     "bracket": frozenset("【[<«《0123456789-*>"),
     "heading": frozenset("#"),
@@ -186,18 +190,18 @@ _BEGINS: dict[str, frozenset[str]] = {
 def known_head(names: Sequence[str], form: str) -> Reader:
     """The head of a line that one of these names opens in this form, most of all in the usual ways: quicker than READERS."""
     quick = re.compile(
-        rf"(?:[\[(（]?(?P<before>{CLOCK})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ])?"
+        rf"(?:[\[(（]?(?P<before>{STAMP})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ](?:\*{{1,3}})?)?"
         rf"(?P<label>{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
         rf"(?P<inside>[:：])?(?:\*{{1,3}}|_{{1,2}}|[】\]>»])?"
-        rf"(?:[ \t]*[\[(（]?(?P<after>{CLOCK})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)(?P<gap>\s*)"
+        rf"(?:[ \t]*[\[(（]?(?P<after>{STAMP})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)(?(mark)(?:\*{{1,3}}|_{{1,2}})?)\s*"
     )
     shapes = SHAPES_OF.get(form, set())
 
-    def read(line: str) -> Head | None:
+    def read(line: str) -> Head | None:  # noqa: PLR0911 (a way to open a turn each)
         found = quick.match(line)
         if found is None:
             return None
-        before, mark, label, inside, after, colon, gap = found.groups()
+        before, mark, label, inside, after, colon = found.groups()
         stamp, text = before or after or "", line[found.end() :]
         if inside or colon:
             if not stamp and text and text[0] in "0123456789[(（" and IS_STAMP.fullmatch(text):
@@ -207,7 +211,7 @@ def known_head(names: Sequence[str], form: str) -> Reader:
             return Head(label, stamp, text, Shape.MARKED)
         if mark and mark in "【[<«" and Shape.BRACKET in shapes:
             return Head(label, stamp, text, Shape.BRACKET)
-        if "\t" in gap and Shape.TAB in shapes and text:
+        if Shape.TAB in shapes and text and "\t" in line[found.end("label") : found.end()]:
             return Head(label, stamp, text, Shape.TAB)
         if text:
             return None
@@ -222,19 +226,21 @@ def known_head(names: Sequence[str], form: str) -> Reader:
 
 def any_head(form: str) -> Reader:
     """The head of a line that any name may open in this form. Lines that cannot be one are refused at a glance."""
-    reader, shapes, begins = READERS[form], SHAPES_OF.get(form, set()), _BEGINS.get(form, frozenset())
+    reader, shapes = READERS[form], SHAPES_OF.get(form, set())
     times, names, tabs = Shape.NAME_TIME in shapes, Shape.NAME in shapes, Shape.TAB in shapes
+    begins = _BEGINS.get(form, _NONE)
 
     def read(line: str) -> Head | None:
+        first = line[0]
         if (
-            ":" in line[:90]
-            or "：" in line[:90]
-            or line[0] in begins
-            or (times and len(line) < 100 and (line[-1] in _EDGES or line[0] in _EDGES or line[0] in "[(（*#"))
-            or (names and len(line) <= MAX_LABEL + 8)
+            first in begins
+            or (times and len(line) < 100 and (first in _EDGES or line[-1] in _EDGES))
+            or (names and len(line) <= MAX_LABEL + 8 and _SHORT.fullmatch(line))
             or (tabs and "\t" in line[:90])
         ):
             return reader(line)
+        if (":" in line[:90] or "：" in line[:90]) and (first in _PRECEDES or _UP_TO_COLON.match(line)):
+            return inline_head(line)
         return None
 
     return read

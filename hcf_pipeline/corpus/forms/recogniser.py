@@ -8,13 +8,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from hcf_pipeline.corpus.forms.utterance import Utterance
 
 SPEAKER_FIELDS = ("speaker", "spk", "speaker_id", "speaker_label", "speaker_name", "name", "role", "label")
 TEXT_FIELDS = ("text", "transcript", "sentence", "content", "words_text", "utterance")
-START_FIELDS = ("start", "start_time", "begin", "begin_time", "start_s", "start_ms", "offset", "bg", "time", "timestamp")
-LISTS = ("segments", "sentence_info", "sentences", "utterances", "results", "monologues", "transcript", "data", "result")
+START_FIELDS = (
+    "start",
+    "start_time",
+    "begin",
+    "begin_time",
+    "start_s",
+    "start_ms",
+    "offset",
+    "bg",
+    "time",
+    "timestamp",
+)
+LISTS = (
+    "segments",
+    "sentence_info",
+    "sentences",
+    "utterances",
+    "results",
+    "monologues",
+    "transcript",
+    "data",
+    "result",
+)
+SINGLE_WORDS = frozenset({"words", "word_segments", "tokens", "chars", "timestamp"})
 MAX_DEPTH = 4
 MANY_SECONDS = 86_400  # of a recording: where a start is more, and none has a fraction, they are milliseconds
 MILLISECONDS = frozenset({"bg", "start_ms", "begin_time"})
@@ -61,7 +84,11 @@ def _segments(document: object, words: str | None, depth: int) -> list[dict[str,
         if found and len(found) * 2 > len(document):
             inner = [segments for one in found if (segments := _in_lists(one, words, depth))]
             return [segment for segments in inner for segment in segments] if inner else found
-        inner = [segments for one in document[:1000] if (segments := _segments(one, words, depth + 1))] if depth < MAX_DEPTH else []
+        inner = (
+            [segments for one in document[:1000] if (segments := _segments(one, words, depth + 1))]
+            if depth < MAX_DEPTH
+            else []
+        )
         return [segment for segments in inner for segment in segments] or None
     if isinstance(document, dict):
         return _in_lists(document, words, depth)
@@ -74,9 +101,12 @@ def _in_lists(document: dict[str, object], words: str | None, depth: int) -> lis
     ordered = [*(name for name in LISTS if name in document), *(name for name in document if name not in LISTS)]
     for name in ordered:
         value = document[name]
-        if isinstance(value, (list, dict)) and name not in ("words", "word_segments", "tokens", "chars", "timestamp"):
-            if found := _segments(value, words, depth + 1):
-                return found
+        if (
+            isinstance(value, (list, dict))
+            and name not in SINGLE_WORDS
+            and (found := _segments(value, words, depth + 1))
+        ):
+            return found
     return None
 
 
@@ -90,7 +120,7 @@ def _unit(segments: Sequence[dict[str, object]], start: str) -> float:
         return 0.001
     starts = [value for segment in segments if isinstance(value := segment.get(start), (int, float))]
     whole = all(isinstance(value, int) for value in starts)
-    gaps = sorted(after - before for before, after in zip(starts, starts[1:], strict=False))
+    gaps = sorted(after - before for before, after in pairwise(starts))
     return 0.001 if whole and starts and (max(starts) > MANY_SECONDS or (gaps and gaps[len(gaps) // 2] >= 500)) else 1.0
 
 

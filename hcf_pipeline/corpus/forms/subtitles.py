@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from hcf_pipeline.corpus.forms.heads import inline_head
 from hcf_pipeline.corpus.forms.times import CLOCK, seconds
@@ -16,11 +17,12 @@ from hcf_pipeline.corpus.labels import is_words
 
 _ARROW = re.compile(rf"^[ \t]*(?P<start>{CLOCK})[ \t]*-->[ \t]*{CLOCK}[^\n]*$", re.MULTILINE)
 _VOICE = re.compile(r"<v(?:\.[^ >\n]*)?[ \t]+([^>\n]{1,80})>")
-_TAG = re.compile(r"</?(?:[bicuv]|ruby|rt|lang|font)(?:[. ][^<>\n]{0,200})?>|<\d[\d:.]*>|\{\\[^{}\n]{0,200}\}", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:[bicuv]|ruby|rt|lang|font)(?:[. ][^<>\n]{0,200})?>|<\d[\d:.]*>|\{\\[^{}\n]{0,200}\}", re.IGNORECASE
+)
 _COUNTER = re.compile(r"\n[ \t]*\n[^\n]*\s*\Z")  # an empty line and the number or name of the next cue
 _NOT_CUES = re.compile(r"\n[ \t]*\n(?:NOTE|STYLE|REGION)\b.*", re.DOTALL)
-_LEADING_DASH = re.compile(r"^[-–—][ \t]*")
-_ANGLED = re.compile(r"^(?:>>+[ \t]*)")
+_COLON = re.compile(r"(?:>>+[ \t]*)?([^:：]{1,60})[:：](?!//)(?!(?<=\d[:：])\d\d(?!\d))\s*")
 
 
 def is_cues(text: str) -> bool:
@@ -57,15 +59,22 @@ def _spoken(body: str, start_s: float) -> Iterator[Utterance]:
     label = ""
     for raw in (_plain(body) if "<" in body or "{" in body else body).split("\n"):
         line = raw.strip()
-        head = inline_head(_ANGLED.sub("", line)) if ":" in line[:60] or "：" in line[:60] else None
-        if head and not is_words(head.label):
+        found = _COLON.match(line)
+        if found and (name := _label(found[1])):
             if lines or label:
                 yield Utterance(label, "\n".join(lines), start_s)
-            label, lines = head.label, [head.text] if head.text else []
+            label, lines = name, [said] if (said := line[found.end() :]) else []
         elif line:
             lines.append(line)
     if lines or label:
         yield Utterance(label, "\n".join(lines), start_s)
+
+
+@lru_cache(maxsize=4096)
+def _label(before_colon: str) -> str:
+    """The name that stands before a colon; "" where it is none. Remembered, for the same few names recur."""
+    head = inline_head(before_colon + ": x")
+    return head.label if head and head.text == "x" and not is_words(head.label) else ""
 
 
 def _plain(body: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from hcf_pipeline.corpus.dates import date_in
 
 CLOCK = r"(?:\d{1,3}[:：])?\d{1,3}[:：]\d{2}(?:[.,]\d{1,3})?"
 _DAY = r"(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}月\d{1,2}日)"
@@ -50,9 +53,8 @@ class Clock:
         return max(0.0, value - self._first)
 
 
+@lru_cache(maxsize=1024)
 def _day_number(day: str) -> int:
     """Grows from day to day; two days of one file are that far apart."""
-    from hcf_pipeline.corpus.dates import date_in
-
     found = date_in(day.rstrip("日"))
     return found.toordinal() if found else 0
