@@ -29,7 +29,7 @@ EXIT_WORDS = frozenset({"停止", "退出", "exit", "quit", "/exit"})
 def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
-    settings = call.settings()
+    settings = call.settings(file_optional=call.home_named)
     values = call.tried(tried)
     note_unreleased(call, settings, values)
 

@@ -48,7 +48,7 @@ class Finding:
 def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
     from hcf_pipeline.cli.deep import deep_findings
 
-    settings = call.settings()
+    settings = call.settings(file_optional=True)
     looks = [_corpus, _disk, _memory, _gpu, _token, *([deep_findings] if deep else [])]
     with only_json():
         findings = [finding for look in looks for finding in look(settings, call)]
@@ -70,9 +70,13 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
     from hcf_pipeline.corpus.pairs import monologue_pairs, pair_turns
     from hcf_pipeline.corpus.tables import read_transcript
     from hcf_pipeline.corpus.transcript import Grammar
+    from hcf_pipeline.settings.file import no_config
     from hcf_pipeline.sft.left_out import count_reasons
 
     corpus = settings.sections.corpus
+    if not settings.config.exists():  # the machine can be looked at before
+        yield Finding("corpus", "bad", no_config(settings.config).text(call.lang))
+        return
     try:
         manifest = scan(settings.corpus_path, corpus)
     except HcfError as error:

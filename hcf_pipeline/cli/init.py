@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.cli.console import Invocation, human_size, out
 from hcf_pipeline.cli.words import refusal
-from hcf_pipeline.errors import UserError
+from hcf_pipeline.errors import HcfError, UserError
 from hcf_pipeline.few import few
 from hcf_pipeline.text import one_line, well_formed
 
@@ -49,6 +50,7 @@ def run_init(call: Invocation, folder: Path, host: str | None = None, *, force: 
     draft = config.with_name(f".{config.name}-{os.getpid()}")
     draft.write_text(found.toml(path), encoding="utf-8")
     draft.replace(config)
+    _prepare_dagster_dev(call, config)
     out.print(
         call.say(
             f"写好了 {config}。下一步：hcf check，然后 hcf refresh。",
@@ -105,3 +107,15 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
             "Note: much of the text has no speaker, or the two sides rarely take turns; look with hcf turns FILE whether a file "
             "is read rightly.",
         )
+
+
+def _prepare_dagster_dev(call: Invocation, config: Path) -> None:
+    """Dagster wants the home to be there; what is wrong with it is told by the first command that needs it."""
+    from hcf_pipeline.cli.refresh import prepare_dagster_dev
+    from hcf_pipeline.defs.home import prepare_home
+    from hcf_pipeline.settings.file import load_settings
+
+    with suppress(HcfError):
+        settings = load_settings(config, profile=call.profile, home=call.home)
+        prepare_home(settings)
+        prepare_dagster_dev(settings, call.lang)

@@ -67,7 +67,16 @@ def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False, tr
     from hcf_pipeline.defs.refresh import refresh
 
     with Bars(lang) as bars:
-        return refresh(settings, bars, refit=refit, train=train)
+        refreshed = refresh(settings, bars, refit=refit, train=train)
+    prepare_dagster_dev(settings, lang)
+    return refreshed
+
+
+def prepare_dagster_dev(settings: Settings, lang: Lang) -> None:
+    from hcf_pipeline.defs.dagster_dev import set_up_dagster_dev
+
+    if advice := set_up_dagster_dev(settings):
+        err.print(advice[lang])
 
 
 class Bars:

@@ -32,7 +32,7 @@ def run_retrieve(
 ) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
-    settings = call.settings()
+    settings = call.settings(file_optional=call.home_named)
     values = call.tried(tried)
     note_unreleased(call, settings, values)
     asked = list(_read(questions)) if questions else [question or ""]
