@@ -84,8 +84,11 @@ class LineForms:
             return Choice(LABEL, 1.0)
         shape, n_best = counts.most_common(1)[0]
         total = n_inline + counts.total()
-        alternates = n_best >= 2 and (len(labels[shape]) > 1 or len(self._names) == 1)
-        if n_best > n_inline and (alternates or shape is not Shape.NAME):
+        # a name alone on a line is the weakest sign: no turn may be opened in another way beside it
+        opens = shape is not Shape.NAME or (
+            not n_inline and n_best >= 2 and (len(labels[shape]) > 1 or len(self._names) == 1)
+        )
+        if n_best > n_inline and opens:
             if shape is Shape.NAME_TIME and counts[Shape.HEADING]:
                 shape = Shape.HEADING
             return Choice(_FORM_OF[shape], n_best / total)
