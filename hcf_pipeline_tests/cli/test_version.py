@@ -30,10 +30,10 @@ def test_the_versions_of_what_it_stands_on_are_shown_in_any_folder(tmp_path: Pat
 
 
 def test_what_is_missing_is_said_to_be(tmp_path: Path) -> None:
-    code = "import sys\nsys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
-    code += "from hcf_pipeline.cli import version\nprint(version._installed('torch'))"
+    code = "import sys\nfrom hcf_pipeline.cli import version\n"
+    code += "sys.path[:] = [p for p in sys.path if 'site-packages' not in p]\nprint(version._installed('torch'))"
     done = subprocess.run(
-        [sys.executable, "-c", f"import rich, typer, rich.progress, rich.status, rich.table\n{code}"],
+        [sys.executable, "-c", code],
         cwd=ROOT,
         env=clean_environment(),
         capture_output=True,
