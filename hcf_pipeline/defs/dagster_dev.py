@@ -36,8 +36,10 @@ def set_up_dagster_dev(settings: Settings) -> Sentence | None:
     Does nothing for a home that was given for this once (--home, HCF_HOME), nor where `dagster dev` would not find these
     settings. Returns what to add to a user's own .env that names no home.
     """
+    if settings.config.name != CONFIG_NAME or not settings.config.is_file():
+        return None
     folder, home = settings.root, own_home(settings.config)
-    if settings.config.name != CONFIG_NAME or not settings.config.is_file() or settings.home != home:
+    if settings.home != home:
         return None
     with suppress(OSError):  # a folder that can only be read; nothing here is needed for a refresh
         if not _names_code(folder):
