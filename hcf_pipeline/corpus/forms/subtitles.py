@@ -1,7 +1,6 @@
 """SRT, WebVTT and ASS: cues with times. A speaker stands in `<v Name>`, in ASS's Name field, or as a label in the text.
 
-Read here and not by a library: the best known one makes an object of each cue and reads a tenth as fast, and it gives
-back the text alone, in which the speaker has yet to be found.
+Read here and not by a library (none was measured yet): what is wanted of a cue is its speaker, which stands in the text.
 """
 
 from __future__ import annotations
