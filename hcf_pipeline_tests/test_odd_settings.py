@@ -91,8 +91,9 @@ def use(found: Settings) -> None:
         found.own_folder(model)
     assert int(found.sections.refresh.cache_gb * 1e9) >= 0
     prepare_home(found)
-    with suppress(CorpusError):
-        scan(found.corpus_path, corpus)
+    if found.corpus_path.is_relative_to(found.root.resolve()):  # else ".." or "/" would have the whole disk looked at
+        with suppress(CorpusError):
+            scan(found.corpus_path, corpus)
 
 
 @settings(max_examples=200, deadline=None)
