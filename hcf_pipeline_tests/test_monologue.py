@@ -31,6 +31,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_monologue_is_released_learnt_from_and_quoted(project: Project) -> None:
     checked = {one["name"]: one for one in project.json("check", "--lang", "en")["findings"]}
     assert checked["pairs"]["verdict"] == "ok" and checked["corpus"]["verdict"] == "ok"

@@ -243,7 +243,9 @@ def test_quarantined_files_show_in_status(project: Project) -> None:
     (project.corpus / "坏.md").write_bytes("江照野：好".encode() + b"\xff")
     assert project.json("refresh", "--no-train")["release"]
     refused = project.json("status")["quarantined"]
-    assert refused == [{"file": "坏.md", "reason": "not UTF-8", "byte": len("江照野：好".encode())}]
+    assert refused == [
+        {"file": "坏.md", "reason": "not UTF-8, UTF-16, GB18030 or Big5", "byte": len("江照野：好".encode())}
+    ]
 
 
 def test_a_refresh_that_fails_leaves_the_old_release_serving(project: Project) -> None:

@@ -109,6 +109,7 @@ def test_where_training_is_off_nothing_of_it_runs_or_waits_and_the_release_quote
     assert project.json("refresh")["ran"] == []
 
 
+@pytest.mark.slow
 def test_training_that_is_switched_on_and_off_makes_a_release_each_time(tmp_path: Path) -> None:
     project = untrained_project(tmp_path)
     off = refreshed(project)

@@ -105,6 +105,7 @@ def test_demo_answers_in_an_empty_folder_and_its_release_goes_on_answering(
     assert {file.name for file in tmp_path.iterdir()} == {".hcf-demo"}
 
 
+@pytest.mark.slow
 def test_init_refresh_ui_and_a_bare_dagster_dev_work_in_a_folder_of_ones_own(
     python: Path, finished: Finished, tmp_path: Path
 ) -> None:
