@@ -5,18 +5,23 @@ syntax newer than 3.6 here, and no `from __future__ import annotations`.
 """
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-TRIED = [(3, 11)]
+OLDEST, NEWEST = (3, 11), (3, 14)  # that it was tried on, and what is between
 ENVIRONMENT_ERROR = 3
+INTERRUPTED = 130
 READER_GONE = 141  # as a shell tells a death by SIGPIPE
 
 HELP = """\
@@ -28,39 +33,114 @@ python3 hcf.py COMMAND [ARGS]    任何 hcf 命令 / any other hcf command, such
 The first run installs the exact versions of constraints.txt into .venv; unchanged, nothing is installed again;
 after an interruption run the same command again.
 
-HCF_VENV=DIR             用另一个文件夹代替 .venv（已激活的其他环境不会被使用或改动）
-                         another folder instead of .venv (an environment that is active is neither used nor changed)
-HCF_ANY_PYTHON=1         允许没有试过的 Python 版本 / lets a Python run that was not tried
+HCF_VENV=DIR             用另一个文件夹代替 .venv（已激活的其他环境和 PYTHONPATH 不会被使用或改动）
+                         another folder instead of .venv (an environment that is active and PYTHONPATH are neither used
+                         nor changed)
+HCF_ANY_PYTHON=1         允许没有试过的 Python 版本（3.15 以上） / lets a Python run that was not tried (3.15 or later)
 PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, …
                          照常传给 pip / go to pip as they are; for example the CPU build of torch, far smaller on Linux:
                          PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu python3 hcf.py demo
 """
 
-if __name__ == "__main__" and sys.version_info[:2] not in TRIED:
-    if sys.version_info < (3, 11) or os.environ.get("HCF_ANY_PYTHON") != "1":
-        version = "{}.{}".format(*sys.version_info)
-        sys.stderr and sys.stderr.write(
-            "没有在 Python " + version + " 上试过，请用 python3.11 hcf.py …（3.12 以上可设 HCF_ANY_PYTHON=1 一试）。 / "
-            "Python "
-            + version
-            + " was not tried: run python3.11 hcf.py … (from 3.12 on HCF_ANY_PYTHON=1 lets it try).\n"
+if __name__ == "__main__":
+    version = "{}.{}".format(*sys.version_info)
+    refusal = ""
+    if sys.version_info[:2] < OLDEST:
+        refusal = (
+            "需要 Python 3.11 到 3.14，这里是 " + version + "；请用新一些的，例如 python3.12 hcf.py …。 / "
+            "Python 3.11 to 3.14 is needed and this is " + version + ": run a newer one, such as python3.12 hcf.py ….\n"
         )
+    elif sys.version_info[:2] > NEWEST and os.environ.get("HCF_ANY_PYTHON") != "1":
+        refusal = (
+            "没有在 Python " + version + " 上试过，请用 python3.14 hcf.py …（或设 HCF_ANY_PYTHON=1 一试）。 / "
+            "Python " + version + " was not tried: run python3.14 hcf.py … (or let it try with HCF_ANY_PYTHON=1).\n"
+        )
+    if refusal:
+        if sys.stderr:
+            sys.stderr.write(refusal)
         sys.exit(ENVIRONMENT_ERROR)
 
 ROOT = Path(__file__).resolve().parent
 STAMP = "hcf-installed.json"  # written last: what the environment holds
 UNFINISHED = "hcf-unfinished"  # in a folder that this script began to make into an environment
 NOT_EVEN_PIP = "venv"  # written there while the environment itself is being made
-NOT_FOR_PIP = ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "__PYVENV_LAUNCHER__"]
+NOT_OURS = ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"]
+
+# Modules of the standard library that a Python lacks which was built where their C library was not; and its package.
+BUILT_WITH = {
+    "_bz2": "libbz2-dev",
+    "_ctypes": "libffi-dev",
+    "_lzma": "liblzma-dev",
+    "_sqlite3": "libsqlite3-dev",
+    "_ssl": "libssl-dev",
+    "zlib": "zlib1g-dev",
+}
+LIBRARIES = {
+    "libgomp.so.1": "libgomp1",
+    "libstdc++.so.6": "libstdc++6",
+}  # that wheels expect of the system, in Debian's names
+USES_LIBRARIES = "import torch, faiss, pyarrow, scipy"
+AGAIN_ZH, AGAIN_EN = "再运行同一命令会接着安装。", "the same command goes on from here."
+
+# What pip says, why, and what helps; the first that fits. A network that fails ends in "no matching distribution" too.
+DIAGNOSES = [
+    (
+        r"Errno 28|Errno 122|No space left|Disk quota exceeded",
+        "磁盘满了（{venv} 剩 {free}，临时目录 {tmp} 剩 {tmp_free}；共需约 2.2 GB，CUDA 版 torch 约 6 GB）；"
+        "请腾出空间，或用 HCF_VENV、TMPDIR 换个地方；",
+        "the disk is full ({free} left at {venv}, {tmp_free} in the temporary folder {tmp}; about 2.2 GB are needed, 6 GB with "
+        "a CUDA build of torch); make room, or go elsewhere with HCF_VENV and TMPDIR; ",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLError|TLS CA certificate",
+        "软件源的证书没有通过验证；请先运行 apt install ca-certificates，公司代理的证书用 PIP_CERT 指定；",
+        "the certificate of the package index was not accepted; run apt install ca-certificates first, or name a company "
+        "proxy's certificate with PIP_CERT; ",
+    ),
+    (
+        r"NameResolutionError|name resolution|NewConnectionError|ConnectTimeout|ReadTimeout|Read timed out|ProxyError|"
+        r"Network is unreachable|Connection refused|Connection reset|IncompleteRead|Connection aborted|RemoteDisconnected",
+        "连不上软件源，或连接断了；可设 PIP_INDEX_URL（镜像）或 HTTPS_PROXY（代理）；",
+        "the package index was not reached, or the connection broke off; PIP_INDEX_URL names a mirror, HTTPS_PROXY a proxy; ",
+    ),
+    (
+        r"ResolutionImpossible",
+        "软件源里没有 constraints.txt 里的某个版本（见上）；可设 PIP_INDEX_URL 换一个软件源；",
+        "the package index lacks a version that constraints.txt names, see above; PIP_INDEX_URL names another index; ",
+    ),
+    (
+        r"No matching distribution found for (?P<package>\S+)",
+        "软件源里 {package} 没有给 Python {python}（{machine}）的安装包；可设 PIP_INDEX_URL 换一个软件源；",
+        "there is no {package} for Python {python} on {machine} where pip looks; PIP_INDEX_URL names another index; ",
+    ),
+    (
+        r"error: command '?\S*(?:gcc|cc|clang|g\+\+|c\+\+)'? failed|Python\.h: No such file|Unable to find a compiler|"
+        r"Unknown compiler|Failed building wheel for|Failed to build",
+        "有个包没有现成的安装包，要在这里编译；请先运行 apt install build-essential python3-dev；",
+        "a package has no ready wheel for this machine and has to be compiled; run apt install build-essential python3-dev "
+        "first; ",
+    ),
+    (
+        r"Errno 13|Errno 30|Permission denied|Read-only file system",
+        "{venv} 里不能写；请用 HCF_VENV 另指一个可写的文件夹；",
+        "{venv} cannot be written to; name a folder that can with HCF_VENV; ",
+    ),
+]
 
 
 def main(arguments: list[str]) -> int:
     fill_closed_streams()
     if not arguments or arguments[0] in ("-h", "--help"):
         return show_help()
-    venv = Path(os.environ.get("HCF_VENV") or ROOT / ".venv").absolute()
+    # where a link leads: Python makes no environment in place of a link
+    venv = Path(os.path.realpath(os.environ.get("HCF_VENV") or ROOT / ".venv"))
     testing = arguments[0] == "test"
-    prepare(venv, ["test"] if testing else [])
+    if testing and shutil.which("git") is None:
+        fail("测试需要 git；请先运行 apt install git。", "the tests need git; run apt install git first.")
+    try:
+        prepare(venv, ["test"] if testing else [])
+    except OSError as error:
+        fail(*unusable(venv, error))
     if testing:
         os.chdir(ROOT)
         return run([str(binary(venv, "python")), "-m", "pytest", *arguments[1:]], venv)
@@ -112,25 +192,29 @@ def install(venv: Path, extras: list[str]) -> None:
     wanted, here = inputs(), identity(venv)
     stamp, found = read_stamp(venv), extras_in(venv)
     usable, installed = found is not None, found or []
+    if not os.access(ROOT, os.W_OK):  # pip notes there what an editable installation holds
+        fail(
+            f"{ROOT} 不能写，从这里安装不了；请把它复制到可写的地方，从那里运行。",
+            f"{ROOT} cannot be written to, so nothing can be installed from it; copy it to where you can write, and run that.",
+        )
     if not usable and (stamp or not completable(venv)):
         create(venv)
     (venv / STAMP).unlink(missing_ok=True)
     (venv / UNFINISHED).touch()
     drop_half_installed(venv)
     extras = sorted({*installed, *extras})
-    target = str(ROOT) + ("[" + ",".join(extras) + "]" if extras else "")
+    folder = f"{ROOT}{os.sep}."  # a name that ends in [brackets] would be taken for extras
+    target = folder + ("[" + ",".join(extras) + "]" if extras else "")
     say(
         f"正在安装到 {venv}（首次要几分钟，装好约 2 GB；CUDA 版 torch 更大）……",
         f"installing into {venv} (the first time some minutes and about 2 GB, more with a CUDA build of torch) …",
     )
     command = [str(binary(venv, "python")), "-m", "pip", "install", "--disable-pip-version-check", "-e", target]
-    done = subprocess.call([*command, "-c", str(ROOT / "constraints.txt")], env=environment(venv), stdout=sys.stderr)
-    if done != 0:
-        fail(
-            "安装没有完成，原因见上。网络慢可设 PIP_INDEX_URL（镜像）；再运行同一命令会接着安装。",
-            "the installation did not finish, see above. PIP_INDEX_URL names a mirror; "
-            "the same command goes on from here.",
-        )
+    code, said = overheard([*command, "-c", str(ROOT / "constraints.txt")], venv)
+    if code != 0:
+        zh, en = "安装没有完成，原因见上；", "the installation did not finish, see above; "
+        fail(*diagnosis(venv, code, said, zh, en))
+    require_libraries(venv)
     (venv / UNFINISHED).unlink()
     draft = venv / (STAMP + ".new")
     text = json.dumps({"identity": here, "inputs": wanted, "extras": extras})
@@ -183,18 +267,98 @@ def create(venv: Path) -> None:
             "move it away, or name another folder with HCF_VENV.",
         )
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        own = "python{}.{}-venv".format(*sys.version_info)
         fail(
-            "这个 Python 缺少 venv；请先运行 apt install python3-venv。",
-            "this Python lacks its venv module; run apt install python3-venv first.",
+            f"这个 Python 缺少 venv；请先运行 apt install python3-venv（或 {own}）。",
+            f"this Python lacks its venv module; run apt install python3-venv (or {own}) first.",
         )
-    if not empty:
-        shutil.rmtree(venv)
+    lacking = [package for module, package in BUILT_WITH.items() if importlib.util.find_spec(module) is None]
+    if lacking:
+        packages = " ".join(lacking)
+        fail(
+            f"这个 Python（{sys.executable}）编译时缺少一些库；请运行 apt install {packages}，再重新编译它，或用系统的 python3。",
+            f"this Python ({sys.executable}) was built without some libraries; run apt install {packages} and build it again, or "
+            "use the system's python3.",
+        )
     say(f"正在建立虚拟环境 {venv} ……", f"making the virtual environment {venv} …")
     venv.mkdir(parents=True, exist_ok=True)
-    (venv / UNFINISHED).write_text(NOT_EVEN_PIP, encoding="utf-8")
-    if subprocess.call([sys.executable, "-m", "venv", str(venv)], stdout=sys.stderr) != 0:
-        fail("虚拟环境没有建成，原因见上。", "the virtual environment was not made, see above.")
+    (venv / UNFINISHED).write_text(NOT_EVEN_PIP, encoding="utf-8")  # before anything goes: it stays ours
+    for entry in venv.iterdir():  # not the folder itself, which may be a disk of its own
+        if entry.name != UNFINISHED:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    code, said = overheard([sys.executable, "-m", "venv", str(venv)], venv)
+    if code != 0:
+        zh, en = "虚拟环境没有建成，原因见上；", "the virtual environment was not made, see above; "
+        fail(*diagnosis(venv, code, said, zh, en))
     (venv / UNFINISHED).write_text("", encoding="utf-8")
+
+
+def overheard(command: list[str], venv: Path) -> tuple[int, str]:
+    """Runs it, shows on stderr what it says, and returns its exit code with the end of its complaints."""
+    said: list[str] = []
+    with subprocess.Popen(command, env=environment(venv), stdout=2, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        for line in process.stderr:
+            said = [*said[-200:], line.decode("utf-8", "replace")]
+            with contextlib.suppress(OSError):
+                os.write(2, line)
+    return process.returncode, "".join(said)
+
+
+def diagnosis(venv: Path, code: int, said: str, zh: str, en: str) -> tuple[str, str]:
+    """Why an installation failed, and what helps, as far as what was said tells."""
+    if code == -9:
+        return (
+            "安装被系统终止了，多半是内存不够；" + AGAIN_ZH,
+            "the installation was killed, as a system does that runs out of memory; " + AGAIN_EN,
+        )
+    words = {
+        "venv": venv,
+        "free": room(venv),
+        "tmp": tempfile.gettempdir(),
+        "tmp_free": room(Path(tempfile.gettempdir())),
+        "python": "{}.{}".format(*sys.version_info),
+        "machine": f"{sys.platform} {platform.machine()}",
+    }
+    for pattern, why_zh, why_en in DIAGNOSES:
+        found = re.search(pattern, said)
+        if found:
+            zh, en = why_zh.format(**words, **found.groupdict()), why_en.format(**words, **found.groupdict())
+            break
+    return zh + AGAIN_ZH, en + AGAIN_EN
+
+
+def room(folder: Path) -> str:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return f"{shutil.disk_usage(there).free / 1e9:.1f} GB"
+
+
+def unusable(venv: Path, error: OSError) -> tuple[str, str]:
+    """A folder or a file that the system refuses."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return diagnosis(venv, 1, "No space left", "", "")
+    file, why = error.filename or venv, error.strerror
+    if str(file).startswith(str(ROOT)) and not str(file).startswith(str(venv)):
+        return f"{file} 用不了（{why}）。", f"{file} cannot be used ({why})."
+    return (
+        f"{file} 用不了（{why}）；请用 HCF_VENV 另指一个可写的文件夹。",
+        f"{file} cannot be used ({why}); name a folder that can be written to with HCF_VENV.",
+    )
+
+
+def require_libraries(venv: Path) -> None:
+    """Wheels bring nearly all that they need; what they expect of the system a bare one may lack."""
+    command = [str(binary(venv, "python")), "-c", USES_LIBRARIES]
+    done = subprocess.run(command, env=environment(venv), capture_output=True, check=False)
+    lacking = re.search(r"([\w+.-]+\.so[.\d]*): cannot open shared object file", done.stderr.decode("utf-8", "replace"))
+    if lacking:
+        package = LIBRARIES.get(lacking[1], "")
+        fail(
+            f"系统里没有 {lacking[1]}；"
+            + (f"请先运行 apt install {package}。" if package else "请先安装含有它的软件包。"),
+            f"this system lacks {lacking[1]}; "
+            + (f"run apt install {package} first." if package else "install the package that holds it first."),
+        )
 
 
 def drop_half_installed(venv: Path) -> None:
@@ -222,7 +386,12 @@ def binary(venv: Path, name: str) -> Path:
 
 def environment(venv: Path) -> dict[str, str]:
     """The variables as they are, with this environment as the active one."""
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_PIP}
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    try:
+        Path.home()
+    except RuntimeError:  # a user whom the system doesn't know: pip would make a folder named ~
+        kept["HOME"] = str(venv)
+    kept["PIP_USER"] = "0"  # whatever pip's own settings say
     return {**kept, "VIRTUAL_ENV": str(venv), "PATH": f"{binary(venv, '').parent}{os.pathsep}{kept.get('PATH', '')}"}
 
 
@@ -265,4 +434,8 @@ def fail(zh: str, en: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        say("中断了；" + AGAIN_ZH, "interrupted; " + AGAIN_EN)
+        sys.exit(INTERRUPTED)

@@ -43,6 +43,13 @@ def _sign(found: re.Match[str]) -> str:
     return "␡" if code == 0x7F else f"\\u{code:04x}"
 
 
+def clock(seconds: float) -> str:
+    """1:02:03, or 2:03 within the first hour."""
+    minutes, s = divmod(int(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
 def well_formed(text: str) -> str:
     """The text as UTF-8 can hold it: U+FFFD for each lone surrogate."""
     return _SURROGATE.sub("\ufffd", text)

@@ -65,9 +65,10 @@ seed = 1
 UNHURRIED = {
     "chat/test_engine", "cli", "corpus/test_fetch", "defs/test_liveness", "defs/test_stale_as_dagster", "faults", "hub",
     "rag/test_encoder", "rag/test_index_update", "sft/test_base_model", "sft/test_threads", "sft/test_train",
-    "sft/test_train_process", "test_automation", "test_daemon", "test_damage", "test_definitions", "test_gpu_benchmark",
-    "test_held_out_split", "test_leases", "test_making", "test_nothing_to_learn", "test_odd_settings", "test_permissions",
-    "test_pipeline", "test_real_models", "test_releases", "test_runner", "test_staleness", "test_untrained",
+    "sft/test_train_process", "test_automation", "test_daemon", "test_dagster_dev", "test_damage", "test_definitions",
+    "test_gpu_benchmark", "test_held_out_split", "test_leases", "test_making", "test_monologue", "test_nothing_to_learn",
+    "test_odd_settings", "test_permissions", "test_pipeline", "test_real_models", "test_releases", "test_runner", "test_seconds",
+    "test_staleness", "test_untrained", "test_wheel",
 }  # fmt: skip
 
 

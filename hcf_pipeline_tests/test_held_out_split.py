@@ -76,6 +76,7 @@ class Home:
         return next(s for s in Scorecard.load(self.of("retrieval_scorecard").file(CARD)).sets if s.name == "guests")
 
 
+@pytest.mark.slow
 def test_older_broadcasts_that_are_filled_in_leave_nothing_judged_by_what_was_learnt(project: Project) -> None:
     first = Home(project)
     models = first.models

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.rag.evaluation.questions import read_questions
 from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline.store import Store
-from hcf_pipeline_tests.conftest import SAMPLE, Finished, Project
+from hcf_pipeline_tests.conftest import SAMPLE, Finished, Project, clean_environment
 
 TOKEN = "hf_" + "a1B2c3D4e5" * 3 + "Zz9"
 
@@ -165,7 +167,7 @@ def test_retrieval_gives_k_chunks_best_first_with_their_labels(finished: Finishe
     hits = finished.project.json("retrieve", "半程马拉松跑了多久", "-k", "4")["hits"]
     assert len(hits) == 4
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
-    assert set(hits[0]) == {"transcript", "date", "turns", "text", "lines", "score"}
+    assert set(hits[0]) == {"transcript", "date", "turns", "text", "start_s", "link", "lines", "score"}
     for hit in hits:
         assert {line["label"] for line in hit["lines"]} <= {"江照野", "水友"}
         assert hit["text"] == "\n".join(f"{line['label']}：{line['text']}" for line in hit["lines"])
@@ -241,7 +243,9 @@ def test_quarantined_files_show_in_status(project: Project) -> None:
     (project.corpus / "坏.md").write_bytes("江照野：好".encode() + b"\xff")
     assert project.json("refresh", "--no-train")["release"]
     refused = project.json("status")["quarantined"]
-    assert refused == [{"file": "坏.md", "reason": "not UTF-8", "byte": len("江照野：好".encode())}]
+    assert refused == [
+        {"file": "坏.md", "reason": "not UTF-8, UTF-16, GB18030 or Big5", "byte": len("江照野：好".encode())}
+    ]
 
 
 def test_a_refresh_that_fails_leaves_the_old_release_serving(project: Project) -> None:
@@ -263,3 +267,33 @@ def test_a_damaged_index_is_refused_in_one_sentence_and_healed_by_a_refresh(proj
     assert done.returncode == 1 and "damaged" in done.stderr and "Traceback" not in done.stderr
     assert project.json("refresh")["ran"] == ["faiss_index"]
     assert project.json("ask", "小顾头一个月的工资是多少？")["citations"]
+
+
+def test_the_adapter_loads_with_plain_peft_where_the_home_is_the_working_folder(finished: Finished) -> None:
+    home = finished.project.home
+    adapter = Store(home).current("lora_adapter")
+    assert adapter
+    config = json.loads((adapter.path / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"].startswith("base_model/") and str(home) not in json.dumps(config)
+    code = (
+        "import sys; from peft import AutoPeftModelForCausalLM as A; m = A.from_pretrained(sys.argv[1]); "
+        "print(type(m.base_model.model).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(adapter.path)],
+        cwd=home, env=clean_environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split()[-1] == "Qwen2ForCausalLM"
+
+
+def test_status_on_a_narrow_terminal_is_a_line_an_asset(finished: Finished) -> None:
+    lines = finished.project.hcf("status", COLUMNS="30").stdout.splitlines()
+    assert [line.split() for line in lines[:2]] == [["新", "raw_transcripts"], ["新", "turn_table"]]
+    assert max(map(len, lines[:14])) <= 30
+
+
+def test_broadcasts_are_asked_for_one_by_one(finished: Finished) -> None:
+    hits = finished.project.json("retrieve", "门票多少钱", "-k", "8", "--broadcasts")["hits"]
+    assert len({hit["transcript"] for hit in hits}) == len(hits) == 8
+    assert {"start_s", "link", "lines"} <= set(hits[0]) and hits[0]["start_s"] is None
+    assert "--broadcasts" in finished.project.hcf("retrieve", "--help", "--lang", "en").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +24,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+needs_permissions = pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root can only be bound by setpriv"
+)
 
 PYPROJECT = """\
 [build-system]
@@ -316,21 +320,193 @@ def test_a_python_without_venv_is_told_in_one_sentence(project: Project) -> None
     assert "apt install python3-venv" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("version", ["3.6", "3.8", "3.12", "3.13"])
-def test_a_python_that_was_not_tried_is_refused_in_one_sentence(project: Project, version: str) -> None:
+@pytest.mark.parametrize("version", ["3.6", "3.8", "3.10"])
+def test_a_python_that_is_too_old_is_refused_in_one_sentence(project: Project, version: str) -> None:
     python = interpreter(version)
-    done = project.run("demo", python=python)
-    assert done.returncode == 3
-    assert f"Python {version} was not tried" in done.stderr and len(done.stderr.splitlines()) == 1
+    for more in ({}, {"HCF_ANY_PYTHON": "1"}):
+        done = project.run("demo", python=python, **more)
+        assert done.returncode == 3
+        assert f"Python 3.11 to 3.14 is needed and this is {version}" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
     assert not (project.root / ".venv").exists()
-    if version == "3.8":
-        assert project.run("demo", python=python, HCF_ANY_PYTHON="1").returncode == 3  # the code itself needs 3.11
 
 
-def test_an_untried_newer_python_may_be_let_through(project: Project) -> None:
-    done = project.run("status", python=interpreter("3.12"), HCF_ANY_PYTHON="1")
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_every_python_from_311_to_314_is_welcome(project: Project, version: str) -> None:
+    done = project.run("status", python=interpreter(version))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["helper"] == "1.0"
+
+
+def test_a_python_that_is_too_new_to_have_been_tried_is_refused_unless_it_is_let_through(project: Project) -> None:
+    code = (
+        "import runpy, sys; sys.version_info = (3, 15, 0, 'final', 0); sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, str(project.root / "hcf.py"), "--help"]
+    refused = subprocess.run(command, env=project.env, capture_output=True, encoding="utf-8", check=False)
+    assert refused.returncode == 3 and refused.stdout == "" and len(refused.stderr.splitlines()) == 1
+    assert "Python 3.15 was not tried" in refused.stderr and "HCF_ANY_PYTHON=1" in refused.stderr
+    env = project.env | {"HCF_ANY_PYTHON": "1"}
+    assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
+
+
+def sentences(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert "Traceback" not in done.stderr, done.stderr
+    return [line for line in done.stderr.splitlines() if line.startswith("[hcf.py]") and " …" not in line]
+
+
+@pytest.mark.parametrize("there", ["a folder", "nothing", "an old environment"])
+def test_an_environment_behind_a_link_works(project: Project, tmp_path: Path, there: str) -> None:
+    far = tmp_path / "far away" / "环境"
+    if there != "nothing":
+        far.mkdir(parents=True)
+    if there == "an old environment":
+        (far / "hcf-installed.json").write_text('{"identity": "3.9 elsewhere"}', encoding="utf-8")
+        (far / "leftover").mkdir()
+    (project.root / ".venv").symlink_to(far)
+    assert project.answer("status")["prefix"] == str(far)
+    assert (project.root / ".venv").is_symlink() and not (far / "leftover").exists()
+    assert project.run("status").stderr == ""
+
+
+def test_a_link_that_leads_to_itself_is_told_in_one_sentence(project: Project) -> None:
+    (project.root / ".venv").symlink_to(project.root / ".venv")
+    done = project.run("status")
+    assert done.returncode == 3
+    assert len(sentences(done)) == 1 and "HCF_VENV" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["/dev/null/x", "/proc/x", "/" + "x" * 300])
+def test_a_place_where_no_environment_can_be_is_told_in_one_sentence(project: Project, place: str) -> None:
+    done = project.run("status", HCF_VENV=place)
+    assert done.returncode == 3
+    assert len(sentences(done)) == 1 and place in sentences(done)[0] and "HCF_VENV" in sentences(done)[0]
+
+
+@needs_permissions
+def test_a_clone_that_cannot_be_written_to_is_told_in_one_sentence(project: Project, tmp_path: Path) -> None:
+    with read_only(project.root):
+        done = unprivileged(project, "status", HCF_VENV=str(tmp_path / "venv"))
+    assert done.returncode == 3
+    assert len(sentences(done)) == 1 and "cannot be written to" in done.stderr and "copy it" in done.stderr
+
+
+@needs_permissions
+def test_a_place_that_cannot_be_written_to_is_told_in_one_sentence(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    with read_only(tmp_path / "closed"):
+        done = unprivileged(project, "status", HCF_VENV=str(tmp_path / "closed" / "venv"))
+    assert done.returncode == 3 and len(sentences(done)) == 1
+    assert f"{tmp_path}/closed/venv cannot be used" in done.stderr and "HCF_VENV" in done.stderr
+
+
+@needs_permissions
+def test_a_finished_environment_serves_users_who_may_only_read_it(copied: Project) -> None:
+    with read_only(copied.root / ".venv"), read_only(copied.root):
+        assert unprivileged(copied, "status").returncode == 0
+        (copied.root / "constraints.txt").write_text("helper==2.0\npytest==9.0\n", encoding="utf-8")
+        done = unprivileged(copied, "status")
+    assert done.returncode == 3 and len(sentences(done)) == 1
+
+
+def test_a_clone_whose_name_ends_in_brackets_is_installed_from(tmp_path: Path) -> None:
+    project = new_project(tmp_path)
+    odd = project.root.rename(tmp_path / "克隆 copy[1]")
+    assert Project(odd, project.env).answer("status")["prefix"] == str(odd / ".venv")
+
+
+def test_packages_of_other_pythons_are_not_taken_for_installed(project: Project, tmp_path: Path) -> None:
+    """As a cluster's modules set PYTHONPATH; pip would find everything there already."""
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "helper.py").write_text("VERSION = 'foreign'", encoding="utf-8")
+    info = foreign / "helper-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: helper\nVersion: 1.0\n", encoding="utf-8")
+    assert project.answer("status", PYTHONPATH=str(foreign))["helper"] == "1.0"
+
+
+def test_pips_own_settings_for_users_do_not_get_in_the_way(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("[install]\nuser = true\n", encoding="utf-8")
+    assert project.answer("status", PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))["helper"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("complaint", "help_"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "make room"),
+        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]", "apt install ca-certificates"),
+        ("WARNING: Retrying: NameResolutionError(...)\nERROR: No matching distribution found for x", "HTTPS_PROXY"),
+        ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "apt install build-essential"),
+        ("ERROR: No matching distribution found for helper==1.0", "there is no helper==1.0 for Python"),
+    ],
+)
+def test_what_pip_complains_of_is_summed_up_with_what_helps(project: Project, complaint: str, help_: str) -> None:
+    """A build backend that complains as pip and compilers do."""
+    (project.root / "backend.py").write_text(
+        f"import sys\nprint({complaint!r}, file=sys.stderr)\nraise SystemExit(1)\n", encoding="utf-8"
+    )
+    done = project.run("status")
+    assert done.returncode == 3
+    assert len(sentences(done)) == 1 and help_ in sentences(done)[0]
+    assert "the same command goes on from here" in sentences(done)[0]
+
+
+def test_a_library_that_the_system_lacks_is_named_with_its_package(project: Project) -> None:
+    wheels = Path(project.env["PIP_FIND_LINKS"])
+    wheel(wheels, "torch", "1.0", "raise ImportError('libgomp.so.1: cannot open shared object file: No such file')\n")
+    text = (project.root / "backend.py").read_text(encoding="utf-8")
+    (project.root / "backend.py").write_text(
+        text.replace("Requires-Dist: helper", "Requires-Dist: helper\\nRequires-Dist: torch"), encoding="utf-8"
+    )
+    done = project.run("status")
+    assert done.returncode == 3
+    assert len(sentences(done)) == 1 and "lacks libgomp.so.1; run apt install libgomp1 first" in sentences(done)[0]
+
+
+def test_the_tests_need_git_and_say_so_before_anything_is_installed(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    done = project.run("test", PATH=str(tmp_path / "bin"))
+    assert done.returncode == 3
+    assert len(sentences(done)) == 1 and "apt install git" in done.stderr
+    assert not (project.root / ".venv").exists()
+
+
+def test_ctrl_c_is_answered_in_one_sentence(project: Project) -> None:
+    (project.root / "wait").touch()
+    process = project.start("status")
+    while not project.builds:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    (project.root / "wait").unlink()
+    assert process.returncode == 130
+    assert err.splitlines()[-1].endswith("interrupted; the same command goes on from here.")
+
+
+def unprivileged(project: Project, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs it as somebody whom permissions bind; root is bound once it has given up its rights."""
+    bound = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"] if os.geteuid() == 0 else []
+    return subprocess.run(
+        [*bound, sys.executable, str(project.root / "hcf.py"), *arguments],
+        cwd=project.root.parent,
+        env={**project.env, **env},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    mode = folder.stat().st_mode
+    folder.chmod(0o555)
+    try:
+        yield
+    finally:
+        folder.chmod(mode)
 
 
 def interpreter(version: str) -> str:

@@ -122,7 +122,7 @@ def test_what_changes_only_a_run_gets_into_no_recipe(tmp_path: Path) -> None:
 def test_what_is_answered_from_the_same_assets_is_listed_with_its_values(tmp_path: Path) -> None:
     serving = load(tmp_path, "[chat]\ntemperature = 0.25\n").serving()
     assert serving["chat.temperature"] == 0.25 and serving["encoder.query_prompt"] == ""
-    assert {name.partition(".")[0] for name in serving} == {"retrieval", "chat", "encoder"}
+    assert {name.partition(".")[0] for name in serving} == {"corpus", "lora", "retrieval", "chat", "encoder"}
     assert not serving.keys() & {"chat.device", "chat.persona_prompt", "retrieval.questions", "encoder.model"}
 
 

@@ -6,6 +6,9 @@ import datetime
 from dataclasses import dataclass
 
 TOY_MARK = "（玩具模型）"
+NO_OWN_WORDS = "找到了和这个问题有关的段落，但里面没有{persona}自己说的话，所以只列出处。"
+NO_BROADCAST = "文稿里没有 {time} 的直播。"
+NEAREST = "离它最近的是 {days}。"
 ABSTAINED = "文字稿里没有找到和这个问题有关的内容，所以不作回答。"
 
 
@@ -16,6 +19,8 @@ class Citation:
     date: datetime.date | None
     turns: tuple[int, int]
     text: str  # the chunk, labels kept, one turn a line
+    start_s: float | None = None  # when its first turn begins, seconds from the file's beginning
+    link: str | None = None  # where it opens, see [corpus] link
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class OwnWords:
     turn: int
     label: str  # of who says them
     text: str
+    start_s: float | None = None  # when the turn begins
+    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Answer(Found):
     text: str
     release: str
     abstained: bool
+    generated: bool = True  # false where `text` is the quotations themselves, or says that there is nothing
 
     def as_json(self) -> dict[str, object]:
         """The contract of `hcf ask --json`."""
@@ -56,6 +64,8 @@ class Answer(Found):
                     "date": q.date.isoformat() if q.date else None,
                     "turn": q.turn,
                     "text": q.text,
+                    "start_s": q.start_s,
+                    "link": q.link,
                 }
                 for q in self.quotes
             ],
@@ -66,9 +76,12 @@ class Answer(Found):
                     "date": c.date.isoformat() if c.date else None,
                     "turns": list(c.turns),
                     "text": c.text,
+                    "start_s": c.start_s,
+                    "link": c.link,
                 }
                 for c in self.citations
             ],
             "release": self.release,
             "abstained": self.abstained,
+            "generated": self.generated,
         }

@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hcf_pipeline.chat.answer import ABSTAINED, TOY_MARK, Answer, Citation, Found, OwnWords
+from hcf_pipeline.chat.answer import (
+    ABSTAINED,
+    NEAREST,
+    NO_BROADCAST,
+    NO_OWN_WORDS,
+    TOY_MARK,
+    Answer,
+    Citation,
+    Found,
+    OwnWords,
+)
 from hcf_pipeline.chat.generate import Generator, load_generator
 from hcf_pipeline.chat.release import (
     ADAPTER,
@@ -27,10 +37,12 @@ from hcf_pipeline.chat.release import (
     require_pinned,
 )
 from hcf_pipeline.chat.serving import served_by
+from hcf_pipeline.corpus.link import fields_of, link_to
+from hcf_pipeline.corpus.tables import read_metadata
 from hcf_pipeline.errors import NotReady
 from hcf_pipeline.hub.models import model_folder, require_unchanged
 from hcf_pipeline.lm.prompt import Exchange, Message, build_messages, system_prompt
-from hcf_pipeline.rag.chunking.lines import shown
+from hcf_pipeline.rag.chunking.lines import begins_at, shown
 from hcf_pipeline.rag.search.dates import EVER, Span
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.query import Query, today_in
@@ -46,6 +58,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WRITTEN = frozenset({"title", "url"})  # fields of a link that the front matter of a transcript holds
 TRIES = 3  # a release may be replaced, and its parts cleared away, while it is being opened
 
 _engines: dict[tuple[Path, str, str], Engine] = {}
@@ -111,6 +124,7 @@ class Engine:
         self._retriever = _Once(self._open_retriever)
         self._generator = _Once(self._open_generator)
         self._turns = _Once(lambda: self._verified(TURNS).path)
+        self._metadata = _Once(lambda: read_metadata(self.turns))
 
     def close(self) -> None:
         """Lets go of the release's parts at once; without it they are held until this object is collected."""
@@ -123,21 +137,39 @@ class Engine:
 
     @property
     def generator(self) -> Generator | None:
-        """None where nothing was trained: then answers are quotations."""
-        return self._generator() if self.release.is_trained else None
+        """None where nothing was trained, or where [lora] enabled is off: then answers are quotations."""
+        return self._generator() if self.generates else None
+
+    @property
+    def generates(self) -> bool:
+        return self.release.is_trained and self._sections.lora.enabled
 
     @property
     def turns(self) -> Path:
         """The folder of the turn table that the index was made from."""
         return self._turns()
 
-    def retrieve(self, question: str, k: int | None = None, span: Span = EVER) -> list[Hit]:
-        """The k best chunks of the broadcasts in `span`, best first."""
-        return self._search(self.query(question), k, span)
+    def link(self, transcript: str, date: datetime.date | None, start_s: float | None) -> str | None:
+        """Where a place of the corpus opens, by [corpus] link; None where it lacks a value that the link asks for."""
+        template = self._sections.corpus.link
+        if not template:
+            return None
+        values = {"path": transcript, "date": date.isoformat() if date else ""}
+        values["start_s"] = "" if start_s is None else str(int(start_s))
+        if WRITTEN & set(fields_of(template)):
+            values |= {name: self._metadata().get(transcript, {}).get(name, "") for name in WRITTEN}
+        return link_to(template, values)
 
-    def query(self, question: str) -> Query:
+    def retrieve(
+        self, question: str, k: int | None = None, span: Span = EVER, *, broadcasts: bool = False
+    ) -> list[Hit]:
+        """The k best chunks of the broadcasts in `span`, best first; with `broadcasts` the best one of each of k broadcasts."""
+        query, k = self.query(question, span), k or self._sections.retrieval.top_k
+        return self.retriever.search(query, k, *span, one_per_transcript=True if broadcasts else None)
+
+    def query(self, question: str, span: Span = EVER) -> Query:
         """The question as it is asked today."""
-        return self.retriever.query(question, self.today())
+        return self.retriever.query(question, self.today(), span, self.release.host_labels)
 
     def today(self) -> datetime.date:
         """`[retrieval] today`, else the calendar day in `[refresh] timezone`."""
@@ -165,14 +197,18 @@ class Engine:
         citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
         """
         question = well_formed(question)
-        query = self.query(question)
+        query = self.query(question, span)
         hits = self._search(query, None, span)
+        if query.asks_only_when and not hits:
+            yield Answer((), (), self._no_broadcast(query), self.release.id, abstained=True, generated=False)
+            return
         if not self.retriever.bears_on(query, hits):
-            yield Answer((), (), ABSTAINED, self.release.id, abstained=True)
+            yield Answer((), (), ABSTAINED, self.release.id, abstained=True, generated=False)
             return
         found = self._found(query, hits)
         yield found
         text = "".join(f"「{quote.text}」[{quote.n}]" for quote in found.quotes)
+        text = text or NO_OWN_WORDS.format(persona=self.release.persona)
         if generator := self.generator:
             messages = self._messages(question, exchanges, hits)
             pieces: list[str] = []
@@ -182,7 +218,22 @@ class Engine:
             text = attribute("".join(pieces).strip(), hits)
             if self.release.toy:
                 text = TOY_MARK + text
-        yield Answer(found.quotes, found.citations, text, self.release.id, abstained=False)
+        yield Answer(
+            found.quotes, found.citations, text, self.release.id, abstained=False, generated=generator is not None
+        )
+
+    def _no_broadcast(self, query: Query) -> str:
+        """That there is no broadcast of the time that is asked for, and which ones are nearest."""
+        period = query.periods[0]
+        near = self.retriever.nearest_days(period)
+        if any(period.since <= day <= period.until for day in near):  # but not within the span
+            return ABSTAINED
+        since, until = (None if day in (datetime.date.min, datetime.date.max) else str(day) for day in period)
+        time = f"{since} 到 {until}" if since and until else f"{since} 以后" if since else f"{until} 以前"
+        listed = "、".join(map(str, near))
+        return NO_BROADCAST.format(time=since if since == until else time) + (
+            NEAREST.format(days=listed) if listed else ""
+        )
 
     def _messages(self, question: str, exchanges: Sequence[Exchange], hits: Sequence[Hit]) -> list[Message]:
         chat = self._sections.chat
@@ -193,11 +244,18 @@ class Engine:
     def _found(self, query: Query, hits: Sequence[Hit]) -> Found:
         quotes = best_quotes(query.terms, hits, self.release.host_labels)
         return Found(
-            quotes=tuple(_own_words(quote, hits[quote.n - 1]) for quote in quotes),
-            citations=tuple(
-                Citation(n, hit.transcript, hit.date, hit.turns, hit.text) for n, hit in enumerate(hits, 1)
-            ),
+            quotes=tuple(self._own_words(quote, hits[quote.n - 1]) for quote in quotes),
+            citations=tuple(self._citation(n, hit) for n, hit in enumerate(hits, 1)),
         )
+
+    def _own_words(self, quote: Quote, hit: Hit) -> OwnWords:
+        start_s = begins_at(line for line in hit.lines if line.turn == quote.turn)
+        link = self.link(hit.transcript, hit.date, start_s)
+        return OwnWords(quote.n, hit.transcript, hit.date, quote.turn, quote.label, quote.text, start_s, link)
+
+    def _citation(self, n: int, hit: Hit) -> Citation:
+        link = self.link(hit.transcript, hit.date, hit.start_s)
+        return Citation(n, hit.transcript, hit.date, hit.turns, hit.text, hit.start_s, link)
 
     def _open_retriever(self) -> Retriever:
         from hcf_pipeline.rag.encode.encoder import load_encoder
@@ -228,10 +286,6 @@ class Engine:
             passages.append(f"{hit.date or '日期不详'}：{text}")
             left -= len(text)
         return passages
-
-
-def _own_words(quote: Quote, hit: Hit) -> OwnWords:
-    return OwnWords(quote.n, hit.transcript, hit.date, quote.turn, quote.label, quote.text)
 
 
 def open_reranker(source: ModelSource | None, home: Path, sections: Sections) -> Reranker | None:

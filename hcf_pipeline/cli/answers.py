@@ -5,7 +5,7 @@ from __future__ import annotations
 from hcf_pipeline.chat.answer import Answer, Found
 from hcf_pipeline.cli.console import out
 from hcf_pipeline.errors import Lang
-from hcf_pipeline.text import one_line
+from hcf_pipeline.text import clock, one_line
 
 
 def show_model_text(text: str) -> None:
@@ -18,14 +18,30 @@ def show_own_words(found: Found, lang: Lang) -> None:
         out.print(f"{one_line(label)}{'的原话' if lang == 'zh' else ', verbatim'}", style="bold")
         for quote in (quote for quote in found.quotes if quote.label == label):
             turn = f"第 {quote.turn} 句" if lang == "zh" else f"turn {quote.turn}"
-            out.print(f"  「{quote.text}」 ", (f"[{quote.n}] {quote.date or '?'} {turn}", "cyan"))
+            where = f"[{quote.n}] {quote.date or '?'} {turn}{_time(quote.start_s)}"
+            out.print(f"  「{quote.text}」 ", (where, "cyan"))
+
+
+def show_quotations(answer: Answer, lang: Lang) -> None:
+    """An answer that no model wrote: the hosts' own words, or the sentence that there are none."""
+    if answer.quotes:
+        show_own_words(answer, lang)
+    else:
+        show_model_text(answer.text)
 
 
 def show_citations(answer: Answer, lang: Lang) -> None:
     for citation in answer.citations:
         first, last = citation.turns
         turns = f"第 {first}–{last} 句" if lang == "zh" else f"turns {first}–{last}"
-        out.print(f"[{citation.n}] {citation.date or '?'}  {one_line(citation.transcript)}  {turns}", style="dim")
+        where = f"{citation.date or '?'}  {one_line(citation.transcript)}  {turns}{_time(citation.start_s)}"
+        out.print(f"[{citation.n}] {where}", style="dim")
+        if citation.link:
+            out.print(f"    {one_line(citation.link)}", style="dim")
+
+
+def _time(start_s: float | None) -> str:
+    return "" if start_s is None else f" {clock(start_s)}"
 
 
 def show_answer(answer: Answer, *, toy: bool, lang: Lang) -> None:
@@ -33,7 +49,9 @@ def show_answer(answer: Answer, *, toy: bool, lang: Lang) -> None:
     if answer.abstained:
         show_model_text(answer.text)
         return
-    if toy:
+    if not answer.generated:
+        show_quotations(answer, lang)
+    elif toy:
         show_own_words(answer, lang)
         show_model_text(answer.text)
     else:

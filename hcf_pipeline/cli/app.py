@@ -136,7 +136,18 @@ def _span(since: datetime.datetime | None, until: datetime.datetime | None) -> S
 def retrieve(
     ctx: typer.Context,
     question: Annotated[str | None, typer.Argument(help=_t("问题", "the question"))] = None,
-    k: Annotated[int | None, typer.Option("-k", min=1, max=1000, help=_t("要几段", "how many chunks"))] = None,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "-k",
+            min=1,
+            max=1000,
+            help=_t("要几段（--broadcasts 时是几场）", "how many chunks (with --broadcasts: how many broadcasts)"),
+        ),
+    ] = None,
+    broadcasts: Annotated[
+        bool, typer.Option("--broadcasts", help=_t("每场只要最好的一段", "the best chunk of each broadcast alone"))
+    ] = False,
     questions: Annotated[
         Path | None, typer.Option(help=_t("JSONL 文件，每行一个 question", "JSONL file, a question on each line"))
     ] = None,
@@ -150,7 +161,7 @@ def retrieve(
     if (question is None) == (questions is None):
         raise typer.BadParameter(_t("给一个问题，或给 --questions 文件", "give a question, or --questions FILE"))
     asked = None if question is None else argument_text(question)
-    run_retrieve(ctx.obj, asked, questions, k, _span(since, until), tried or [], as_json=as_json)
+    run_retrieve(ctx.obj, asked, questions, k, _span(since, until), tried or [], broadcasts=broadcasts, as_json=as_json)
 
 
 @app.command(help=_t("问一个问题", "One question, one answer"))
@@ -203,11 +214,25 @@ def login(ctx: typer.Context) -> None:
 def init(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help=_t("文稿目录", "the folder"))],
+    host: Annotated[
+        str | None, typer.Option(help=_t("主播的称呼，默认说得最多的人", "the persona's label, default who says most"))
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help=_t("覆盖已有的 hcf.toml", "replace an hcf.toml"))] = False,
 ) -> None:
     from hcf_pipeline.cli.init import run_init
 
-    run_init(ctx.obj, folder, force=force)
+    run_init(ctx.obj, folder, None if host is None else argument_text(host), force=force)
+
+
+@app.command(help=_t("一个文件是怎样读的：谁说了什么", "How one file is read: who says what"))
+def turns(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help=_t("文稿文件", "the file"))],
+    as_json: Json = False,
+) -> None:
+    from hcf_pipeline.cli.turns import run_turns
+
+    run_turns(ctx.obj, file, as_json=as_json)
 
 
 @app.command(help=_t("打开 Dagster 界面（网页和守护进程）", "The Dagster UI (webserver and daemon) on this home"))

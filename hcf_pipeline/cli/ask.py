@@ -22,7 +22,7 @@ def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *
         question = read_all()
     if not question.strip():
         raise UserError(zh="问题是空的；请写上要问的话。", en="The question is empty; write what you want to ask.")
-    settings = call.settings()
+    settings = call.settings(file_optional=call.home_named)
     values = call.tried(tried)
     note_unreleased(call, settings, values)
     with only_json():

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
-from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words
+from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words, show_quotations
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, show_error
 from hcf_pipeline.cli.reader import deleting_characters, read_line
 from hcf_pipeline.cli.unreleased import note_unreleased
@@ -18,7 +18,7 @@ from hcf_pipeline.errors import HcfError, OutputFailed
 from hcf_pipeline.lm.prompt import Exchange
 from hcf_pipeline.rag.chunking.lines import shown
 from hcf_pipeline.rag.search.dates import Span
-from hcf_pipeline.text import one_line
+from hcf_pipeline.text import clock, one_line
 
 if TYPE_CHECKING:
     from hcf_pipeline.chat.engine import Engine
@@ -29,16 +29,14 @@ EXIT_WORDS = frozenset({"停止", "退出", "exit", "quit", "/exit"})
 def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
-    settings = call.settings()
+    settings = call.settings(file_optional=call.home_named)
     values = call.tried(tried)
     note_unreleased(call, settings, values)
 
     engine = engine_for(settings, values)
     _load(call, engine)
-    persona = engine.release.persona
-    imitation = call.say(f"这是对{persona}的模仿，不是本人。", f"This imitates {persona}; it is not the person.")
     out.print(
-        imitation
+        _what_answers(call, engine)
         + call.say(
             "停止 / 退出 结束，/sources 看出处，/reset 重来。",
             " 停止 / exit ends it, /sources shows where it stands, /reset starts over.",
@@ -47,6 +45,15 @@ def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
     with deleting_characters():
         _Conversation(call, engine, lambda: engine_for(settings, values), span).run()
+
+
+def _what_answers(call: Invocation, engine: Engine) -> str:
+    persona = one_line(engine.release.persona)
+    if engine.generates:
+        return call.say(f"这是对{persona}的模仿，不是本人。", f"This imitates {persona}; it is not the person.")
+    return call.say(
+        f"没有训练过的模型，回答都是{persona}的原话。", f"No model was trained; the answers are {persona}'s own words."
+    )
 
 
 def _load(call: Invocation, engine: Engine) -> None:
@@ -149,6 +156,8 @@ class _Conversation:
 
     def _begin(self, found: Found) -> None:
         release = self._engine.release
+        if not self._engine.generates:
+            return
         if release.toy:  # a toy's words come after the hosts' own
             show_own_words(found, self._call.lang)
         out.print(f"{one_line(release.persona)}：{TOY_MARK if release.toy else ''}", end="")
@@ -158,11 +167,14 @@ class _Conversation:
         if answer.abstained:
             show_model_text(answer.text)
             return
-        out.print()
-        if not self._engine.release.toy:
-            show_own_words(answer, self._call.lang)
+        if answer.generated:
+            out.print()
+            if not self._engine.release.toy:
+                show_own_words(answer, self._call.lang)
+            self._exchanges.append(Exchange(question, said))
+        else:
+            show_quotations(answer, self._call.lang)
         show_citations(answer, self._call.lang)
-        self._exchanges.append(Exchange(question, said))
 
     def _show_sources(self) -> None:
         """The cited turns in their place, with the turns round them."""
@@ -173,7 +185,10 @@ class _Conversation:
             return
         for citation in self._last.citations:
             out.rule(f"[{citation.n}] {citation.date or '?'} {citation.transcript}")
+            if citation.link:
+                out.print(one_line(citation.link), style="dim")
             first, last = citation.turns
             for turn in turns_around(self._engine.turns, citation.transcript, first, last, around=1):
                 inside = first <= turn.no <= last
-                out.print(f"{turn.no:>5} {shown([turn])}", style="" if inside else "dim")
+                time = "" if turn.start_s is None else f"{clock(turn.start_s)} "
+                out.print(f"{turn.no:>5} {time}{shown([turn])}", style="" if inside else "dim")

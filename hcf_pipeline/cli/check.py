@@ -6,9 +6,12 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Literal
 
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
+from hcf_pipeline.cli.left_out import files_left_out, lines_left_out
+from hcf_pipeline.corpus.transcript import BEFORE, IN_DOUBT, NO_SPEAKER, OTHER, Turn
 from hcf_pipeline.errors import HcfError, UserError
 from hcf_pipeline.few import few
 from hcf_pipeline.files import files_below
@@ -19,6 +22,8 @@ Verdict = Literal["ok", "warning", "bad"]
 MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "bad": ("✘", "red")}
 GB = 1_000_000_000
 N_NAMED = 8  # unknown labels
+N_SHOWN = 3  # turns of each side
+MUCH_SPOKEN, LITTLE_SPOKEN = 0.7, 0.3  # of the lines that have a speaker
 LEFT_OUT_SHARE = 0.1  # of the pairs: with more than that a reader should look why
 
 # Measured with the default corpus sizes; one build takes 7 bytes a corpus byte; room for a second one.
@@ -43,7 +48,7 @@ class Finding:
 def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
     from hcf_pipeline.cli.deep import deep_findings
 
-    settings = call.settings()
+    settings = call.settings(file_optional=True)
     looks = [_corpus, _disk, _memory, _gpu, _token, *([deep_findings] if deep else [])]
     with only_json():
         findings = [finding for look in looks for finding in look(settings, call)]
@@ -62,28 +67,44 @@ def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
 
 def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
     from hcf_pipeline.corpus.manifest import Refused, scan
-    from hcf_pipeline.corpus.pairs import pair_turns
+    from hcf_pipeline.corpus.pairs import monologue_pairs, pair_turns
     from hcf_pipeline.corpus.tables import read_transcript
     from hcf_pipeline.corpus.transcript import Grammar
+    from hcf_pipeline.settings.file import no_config
     from hcf_pipeline.sft.left_out import count_reasons
 
     corpus = settings.sections.corpus
+    if not settings.config.exists():  # the machine can be looked at before
+        yield Finding("corpus", "bad", no_config(settings.config).text(call.lang))
+        return
     try:
         manifest = scan(settings.corpus_path, corpus)
     except HcfError as error:
         yield Finding("corpus", "bad", error.text(call.lang))
         return
     grammar = Grammar(corpus)
-    good, n_turns = 0, 0
+    pair = monologue_pairs if corpus.is_monologue else pair_turns
+    good, n_turns, n_lines, n_changes = 0, 0, 0, 0
+    refused = list(manifest.refused)
+    left_out: Counter[str] = Counter()
+    shown: dict[str, list[Turn]] = {"host": [], "guest": []}
     unknown: Counter[str] = Counter()
     pairs: Counter[str] = Counter()
     for file in manifest.files:
         parsed = read_transcript(settings.corpus_path, file, grammar)
-        if not isinstance(parsed, Refused):
+        if isinstance(parsed, Refused):
+            refused.append(parsed)
+        else:
             good += 1
             n_turns += len(parsed.turns)
+            n_lines += sum(turn.text.count("\n") + 1 for turn in parsed.turns)
+            n_changes += sum(before.side != after.side for before, after in pairwise(parsed.turns))
+            left_out.update(parsed.left_out)
+            for turn in parsed.turns[: 4 * N_SHOWN]:
+                if len(shown[turn.side]) < N_SHOWN and len(turn.text) > 1:
+                    shown[turn.side].append(turn)
             unknown.update(parsed.unknown_labels)
-            pairs.update(count_reasons(pair_turns(parsed.turns), settings.sections.sft))
+            pairs.update(count_reasons(pair(parsed.turns), settings.sections.sft))
     n_files = len(manifest.files) + len(manifest.refused)
     n_unknown = unknown.total()
     verdict: Verdict = "bad" if not good else "ok" if good > 0.9 * n_files and n_unknown < 0.05 * n_turns else "warning"
@@ -99,8 +120,36 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
             f"{n_unknown} lines of unknown labels{told_en}",
         ),
     )
+    for line in files_left_out(call, settings, refused):
+        yield Finding("left out", "warning" if refused else "ok", line)
     if good:
+        yield _spoken(n_lines, n_turns, n_changes, good, left_out, call)
+        for side in ("host", "guest"):
+            for turn in shown[side]:
+                text = turn.text if len(turn.text) <= 60 else turn.text[:60] + "…"
+                yield Finding("turn", "ok", f"{side} {turn.label}: {text}")
         yield _pairs(pairs, call)
+
+
+def _spoken(
+    n_lines: int, n_turns: int, n_changes: int, n_files: int, left_out: Counter[str], call: Invocation
+) -> Finding:
+    """What share of the text has a speaker, and how the turns alternate."""
+    n_nobodys = sum(left_out[kind] for kind in (BEFORE, OTHER, NO_SPEAKER, IN_DOUBT))
+    share = n_lines / (n_lines + n_nobodys)
+    changes = n_changes / max(1, n_turns - n_files)
+    rest = lines_left_out(call, left_out)
+    words = call.say(
+        f"发言：{share:.0%} 的行有说话人，相邻两次发言换人的占 {changes:.0%}",
+        f"turns: {share:.0%} of the lines have a speaker, {changes:.0%} of neighbouring turns change sides",
+    ) + (call.say("；", "; ") + rest if rest else "")
+    verdict: Verdict = "ok" if share >= MUCH_SPOKEN else "warning" if share >= LITTLE_SPOKEN else "bad"
+    if verdict != "ok":
+        words += call.say(
+            "；大半可能没有读对：请用 hcf turns 看一个文件，再写明 [corpus] form 和称呼，或运行 hcf init",
+            "; much may be read wrongly: look at a file with hcf turns, then set form and labels of [corpus], or run hcf init",
+        )
+    return Finding("turns", verdict, words)
 
 
 def _pairs(counts: Counter[str], call: Invocation) -> Finding:

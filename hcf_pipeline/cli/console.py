@@ -29,10 +29,21 @@ class Invocation:
     profile: str | None
     home: Path | None
 
-    def settings(self) -> Settings:
+    def settings(self, *, file_optional: bool = False) -> Settings:
         from hcf_pipeline.settings.file import load_settings
 
-        return load_settings(self.config, profile=self.profile, home=self.home)
+        optional = file_optional and not self._file_named
+        return load_settings(self.config, profile=self.profile, home=self.home, file_optional=optional)
+
+    @property
+    def _file_named(self) -> bool:
+        """Whether somebody named the settings file, which then has to be there."""
+        return bool(self.config or os.environ.get("HCF_CONFIG"))
+
+    @property
+    def home_named(self) -> bool:
+        """Whether the home is known without an hcf.toml: what is released there answers from any folder."""
+        return bool(self.home or os.environ.get("HCF_HOME"))
 
     def tried(self, given: Sequence[str]) -> dict[str, object]:
         """ "section.key=value", each, as the validated values of settings by name. Raises SettingsError."""
@@ -42,7 +53,8 @@ class Invocation:
         if not given:
             return {}
         given = [argument_text(one) for one in given]
-        settings = load_settings(self.config, profile=self.profile, home=self.home, tried=given)
+        optional = self.home_named and not self._file_named
+        settings = load_settings(self.config, profile=self.profile, home=self.home, tried=given, file_optional=optional)
         return tried(settings, [one.partition("=")[0].strip() for one in given])
 
     def say(self, zh: str, en: str) -> str:

@@ -11,7 +11,7 @@ from hcf_pipeline.errors import UserError
 def run_fetch(call: Invocation, source: str | None) -> None:
     from hcf_pipeline.corpus.git import fetch_corpus
 
-    settings = call.settings()
+    settings = call.settings(file_optional=True)
     source = settings.sections.corpus.git_url if source is None else source
     if not source.strip():
         raise UserError(

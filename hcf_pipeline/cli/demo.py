@@ -15,6 +15,7 @@ from hcf_pipeline.settings import CorpusSettings, Sections, Settings
 
 N_QUESTIONS = 3
 SAMPLE = Path("data/sample")
+INSTALLED = Path(__file__).resolve().parents[1] / "sample"  # where a wheel has it
 QUESTIONS = "questions.jsonl"
 
 
@@ -22,7 +23,7 @@ def run_demo(call: Invocation) -> None:
     """The corpus is the sample whatever hcf.toml says: then it is the demo's own home that is written to."""
     from hcf_pipeline.chat.engine import engine_for
 
-    own = call.settings()
+    own = call.settings(file_optional=True)
     sample = sample_of(own.root)
     settings = demo_settings(own, sample)
     began = time.monotonic()
@@ -45,21 +46,25 @@ def run_demo(call: Invocation) -> None:
         )
     else:
         home = settings.home.relative_to(Path.cwd()) if settings.home.is_relative_to(Path.cwd()) else settings.home
+        step = "hcf refresh" if own.config.exists() else call.say("hcf init 目录", "hcf init FOLDER")
         zh, en = (
-            f"hcf chat --home {home}（示例的），或用你自己的文稿：hcf refresh",
-            f"hcf chat --home {home} (the sample's), or your own transcripts: hcf refresh",
+            f"hcf chat --home {home}（示例的），或用你自己的文稿：{step}",
+            f"hcf chat --home {home} (the sample's), or your own transcripts: {step}",
         )
     out.print(call.say(f"全程 {seconds:.0f} 秒。接着试试：{zh}。", f"{seconds:.0f} s in all. Next: {en}."))
 
 
 def sample_of(project: Path) -> Path:
-    """The sample corpus: of the clone that the project is, or of the one that this code lies in. Raises UserError."""
-    places = (project, Path(__file__).resolve().parents[2])
-    found = next((place / SAMPLE for place in places if (place / SAMPLE / QUESTIONS).is_file()), None)
+    """The sample corpus: of the clone that the project is, of the one that this code lies in, or of the installed package.
+
+    Raises UserError.
+    """
+    places = (project / SAMPLE, Path(__file__).resolve().parents[2] / SAMPLE, INSTALLED)
+    found = next((place for place in places if (place / QUESTIONS).is_file()), None)
     if found is None:
         raise UserError(
-            zh=f"没有示例文稿 {project / SAMPLE}；请在项目的克隆里运行 hcf demo。",
-            en=f"The sample corpus {project / SAMPLE} is not there; run hcf demo in a clone of the project.",
+            zh=f"没有示例文稿 {project / SAMPLE}；请在项目的克隆里运行 hcf demo，或重新安装。",
+            en=f"The sample corpus {project / SAMPLE} is not there; run hcf demo in a clone of the project, or install again.",
         )
     return found
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hcf_pipeline.cli.console import Invocation, human_size, out
-from hcf_pipeline.errors import UserError
+from hcf_pipeline.cli.words import refusal
+from hcf_pipeline.errors import HcfError, UserError
 from hcf_pipeline.few import few
 from hcf_pipeline.text import one_line, well_formed
 
+if TYPE_CHECKING:
+    from hcf_pipeline.corpus.survey import Survey
 
-def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
+
+N_NAMED = 8  # files and endings
+LITTLE_SPOKEN = 0.7  # of the text: with less, the user is sent to hcf turns
+RARELY_ALTERNATES = 0.1
+
+
+def run_init(call: Invocation, folder: Path, host: str | None = None, *, force: bool) -> None:
     from hcf_pipeline.corpus.survey import survey
     from hcf_pipeline.settings.file import CONFIG_NAME
 
@@ -30,34 +42,80 @@ def run_init(call: Invocation, folder: Path, *, force: bool) -> None:
             zh=f"{path} 的名字不是 UTF-8 编码，hcf.toml 里写不下它；请先改名。",
             en=f"The name of {path} is not UTF-8, so no hcf.toml can hold it; rename it first.",
         )
-    found = survey(folder)
-    rows = [
-        call.say(
-            f"文件 {found.n_files} 个，{human_size(found.n_bytes)}",
-            f"{found.n_files} files, {human_size(found.n_bytes)}",
-        ),
-        call.say(f"主播：{found.host}（{found.labels[0][1]} 行）", f"host: {found.host} ({found.labels[0][1]} lines)"),
-        call.say("其他人：", "guests: ")
-        + few([f"{label} ({n})" for label, n in found.labels[1:]], call.lang, 12, "、"),
-        call.say(f"文件名里有日期的：{found.n_dated} 个", f"dated file names: {found.n_dated}"),
-    ]
-    rows += [
-        call.say(f"杂讯：{pattern}（{count} 行）", f"noise: {pattern} ({count} lines)")
-        for pattern, count in found.noise
-    ]
-    if found.without_turns:
-        names = few(found.without_turns, call.lang)
-        rows.append(call.say(f"没有发言的文件：{names}", f"without turns: {names}"))
-    for row in rows:
+    found = survey(folder, host)
+    for row in _rows(found, call):
         out.print(one_line(row))
     if config.exists():
         config.replace(config.with_name(config.name + ".bak"))
     draft = config.with_name(f".{config.name}-{os.getpid()}")
     draft.write_text(found.toml(path), encoding="utf-8")
     draft.replace(config)
+    _prepare_dagster_dev(call, config)
     out.print(
         call.say(
             f"写好了 {config}。下一步：hcf check，然后 hcf refresh。",
             f"Wrote {config}. Next: hcf check, then hcf refresh.",
         )
     )
+
+
+def _rows(found: Survey, call: Invocation) -> Iterator[str]:
+    """What was found, a line each."""
+
+    def counted(counts: Iterable[tuple[str, int]]) -> str:
+        return few([f"{name} ({n})" for name, n in counts], call.lang, N_NAMED, "、")
+
+    yield call.say(
+        f"文件 {found.n_files} 个，{human_size(found.n_bytes)}；形式：{counted(found.forms.items())}；"
+        f"编码：{counted(found.encodings.items())}",
+        f"{found.n_files} files, {human_size(found.n_bytes)}; form: {counted(found.forms.items())}; "
+        f"encoding: {counted(found.encodings.items())}",
+    )
+    yield call.say(
+        f"主播：{found.host}（{found.labels[0][1]} 次；不对的话用 --host 指定）",
+        f"host: {found.host} ({found.labels[0][1]} turns; --host names another)",
+    )
+    yield call.say("其他人：", "guests: ") + (
+        counted(found.labels[1:]) or call.say("没有，只有主播说话", "none, only the host speaks")
+    )
+    yield call.say(
+        f"文字里有说话人的占 {found.spoken_share:.0%}；相邻两次发言换人的占 {found.alternation:.0%}；有日期的：{found.n_dated} 个",
+        f"text with a speaker: {found.spoken_share:.0%}; turns that change sides: {found.alternation:.0%}; dated: {found.n_dated}",
+    )
+    for turn in found.shown:
+        text = turn.text if len(turn.text) <= 60 else turn.text[:60] + "…"
+        yield f"  {turn.side} {turn.label}: {text}"
+    if found.not_taken:
+        named = counted(found.not_taken)
+        yield call.say(
+            f"行首像称呼、没有算作说话人的：{named}（是说话人就写进 guest_labels，不是就写进 not_labels）",
+            f"begin lines as labels do and were taken for nobody: {named} (guest_labels for speakers, not_labels for words)",
+        )
+    for pattern, count in found.noise:
+        yield call.say(f"杂讯：{pattern}（{count} 行）", f"noise: {pattern} ({count} lines)")
+    if found.without_turns:
+        named = few(
+            [f"{path} ({refusal(why, call.lang)})" for path, why in found.without_turns], call.lang, N_NAMED, "、"
+        )
+        yield call.say(f"没有发言的文件：{named}", f"without turns: {named}")
+    if found.other_endings:
+        named = counted(found.other_endings)
+        yield call.say(f"没有看的文件（别的后缀）：{named}", f"not looked at (other endings): {named}")
+    if found.spoken_share < LITTLE_SPOKEN or (found.guests and found.alternation < RARELY_ALTERNATES):
+        yield call.say(
+            "注意：不少文字没有说话人，或两边很少轮流说话；请先用 hcf turns 文件 看一个文件读得对不对。",
+            "Note: much of the text has no speaker, or the two sides rarely take turns; look with hcf turns FILE whether a file "
+            "is read rightly.",
+        )
+
+
+def _prepare_dagster_dev(call: Invocation, config: Path) -> None:
+    """Dagster wants the home to be there; what is wrong with it is told by the first command that needs it."""
+    from hcf_pipeline.cli.refresh import prepare_dagster_dev
+    from hcf_pipeline.defs.home import prepare_home
+    from hcf_pipeline.settings.file import load_settings
+
+    with suppress(HcfError):
+        settings = load_settings(config, profile=call.profile, home=call.home)
+        prepare_home(settings)
+        prepare_dagster_dev(settings, call.lang)

@@ -10,7 +10,7 @@ from hcf_pipeline.text import one_line
 def run_login(call: Invocation) -> None:
     from hcf_pipeline.hub.login import login
 
-    hub = call.settings().sections.hub
+    hub = call.settings(file_optional=True).sections.hub
     prompt = call.say("Hugging Face 令牌（不显示）：", "Hugging Face token (hidden): ")
     done = login(lambda: read_secret(prompt), hub)
     user = one_line(done.user)

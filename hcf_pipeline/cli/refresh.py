@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from hcf_pipeline.asset_names import RELEASE
+from hcf_pipeline.asset_names import RELEASE, TURN_TABLE
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, print_json
-from hcf_pipeline.errors import Lang
+from hcf_pipeline.errors import HcfError, Lang
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.text import one_line
 
@@ -33,26 +33,50 @@ def run_refresh(call: Invocation, *, as_json: bool, refit: bool, train: bool) ->
         document = {"ran": ran, "waiting": list(refreshed.waiting), "release": refreshed.release}
         idle = refreshed.nothing_to_learn and refreshed.nothing_to_learn.text(call.lang)
         print_json(document | {"seconds": round(refreshed.seconds, 2), "nothing_to_learn": idle})
-    elif refreshed.ran:
+        return
+    if refreshed.ran:
         n, s = len(refreshed.ran), refreshed.seconds
         out.print(call.say(f"更新了 {n} 个产物，用时 {s:.1f} 秒。", f"{n} assets made in {s:.1f} s."))
         out.print(call.say(f"当前发布：{refreshed.release}", f"Release: {refreshed.release}"))
     else:
         out.print(call.say("没有可更新的产物，什么也没有运行。", "Nothing was to be made; nothing ran."))
-    if refreshed.nothing_to_learn and not as_json:
+    for line in _left_out(call, settings):
+        out.print(one_line(line))
+    if refreshed.nothing_to_learn:
         err.print(refreshed.nothing_to_learn.text(call.lang))
-    elif (waiting := [name for name in refreshed.waiting if name != RELEASE]) and not as_json:
+    elif waiting := [name for name in refreshed.waiting if name != RELEASE]:
         names = " ".join(waiting)
         out.print(
             call.say(f"等待训练：{names}（hcf refresh 会训练）", f"Waiting for training: {names} (hcf refresh trains)")
         )
 
 
+def _left_out(call: Invocation, settings: Settings) -> Iterator[str]:
+    """Of the turn table that is there now."""
+    from hcf_pipeline.cli.left_out import files_left_out
+    from hcf_pipeline.corpus.tables import REPORT, TurnReport
+    from hcf_pipeline.store import Store
+
+    with suppress(HcfError):
+        turns = Store(settings.home).current(TURN_TABLE)
+        quarantined = TurnReport.load(turns.file(REPORT)).quarantined if turns else []
+        yield from files_left_out(call, settings, quarantined)
+
+
 def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False, train: bool = True) -> Refreshed:
     from hcf_pipeline.defs.refresh import refresh
 
     with Bars(lang) as bars:
-        return refresh(settings, bars, refit=refit, train=train)
+        refreshed = refresh(settings, bars, refit=refit, train=train)
+    prepare_dagster_dev(settings, lang)
+    return refreshed
+
+
+def prepare_dagster_dev(settings: Settings, lang: Lang) -> None:
+    from hcf_pipeline.defs.dagster_dev import set_up_dagster_dev
+
+    if advice := set_up_dagster_dev(settings):
+        err.print(advice[lang])
 
 
 class Bars:

@@ -15,7 +15,7 @@ from hcf_pipeline.text import one_line
 
 
 def run_list(call: Invocation, *, as_json: bool) -> None:
-    store = Store(call.settings().home)
+    store = Store(call.settings(file_optional=call.home_named).home)
     found, held = releases(store), hold_on(store)
     if as_json:
         print_json({"releases": [_summary(listed) for listed in found], "hold": hold_as_json(held)})
@@ -40,7 +40,7 @@ def _note(call: Invocation, listed: Listed) -> str:
 
 
 def run_show(call: Invocation, beginning: str | None, *, as_json: bool) -> None:
-    store = Store(call.settings().home)
+    store = Store(call.settings(file_optional=call.home_named).home)
     listed = find_release(store, beginning or current_release(store).id)
     document = _summary(listed) | asdict(listed.release)
     if as_json:
@@ -64,7 +64,7 @@ def _lines(name: str, value: object) -> Iterator[tuple[str, str]]:
 def run_rollback(call: Invocation, beginning: str | None, what: Held | None) -> None:
     from hcf_pipeline.defs.rollback import record_rollback
 
-    settings = call.settings()
+    settings = call.settings(file_optional=call.home_named)
     store = Store(settings.home)
     with store.lock():
         before = current_release(store).id
@@ -82,7 +82,7 @@ def run_rollback(call: Invocation, beginning: str | None, what: Held | None) -> 
 def run_lift(call: Invocation) -> None:
     from hcf_pipeline.defs.rollback import record_lift
 
-    settings = call.settings()
+    settings = call.settings(file_optional=call.home_named)
     store = Store(settings.home)
     with store.lock():
         held = lift(store)

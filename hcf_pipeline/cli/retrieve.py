@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.cli.unreleased import note_unreleased
@@ -12,7 +13,10 @@ from hcf_pipeline.few import few
 from hcf_pipeline.jsonl import read_objects
 from hcf_pipeline.rag.search.dates import Span
 from hcf_pipeline.rag.search.hits import Hit
-from hcf_pipeline.text import one_line
+from hcf_pipeline.text import clock, one_line
+
+if TYPE_CHECKING:
+    from hcf_pipeline.chat.engine import Engine
 
 
 def run_retrieve(
@@ -23,26 +27,30 @@ def run_retrieve(
     span: Span,
     tried: Sequence[str],
     *,
+    broadcasts: bool,
     as_json: bool,
 ) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
-    settings = call.settings()
+    settings = call.settings(file_optional=call.home_named)
     values = call.tried(tried)
     note_unreleased(call, settings, values)
     asked = list(_read(questions)) if questions else [question or ""]
     with only_json():
         engine = engine_for(settings, values)
-        found = [engine.retrieve(text, k, span) for text in asked]
+        found = [engine.retrieve(text, k, span, broadcasts=broadcasts) for text in asked]
     if questions:
         for text, hits in zip(asked, found, strict=True):
-            print_json({"question": text, "hits": [as_dict(hit) for hit in hits]})
+            print_json({"question": text, "hits": [as_dict(hit, link_of(engine, hit)) for hit in hits]})
     elif as_json:
-        print_json({"hits": [as_dict(hit) for hit in found[0]]})
+        print_json({"hits": [as_dict(hit, link_of(engine, hit)) for hit in found[0]]})
     else:
         for n, hit in enumerate(found[0], 1):
             where = f"{one_line(hit.transcript)}  {call.say('第', 'turns')} {hit.turns[0]}–{hit.turns[1]}"
-            out.print((f"[{n}]", "bold"), f" {hit.date or '?'}  {where}  {hit.score:.3f}")
+            time = "" if hit.start_s is None else f" {clock(hit.start_s)}"
+            out.print((f"[{n}]", "bold"), f" {hit.date or '?'}  {where}{time}  {hit.score:.3f}")
+            if link := link_of(engine, hit):
+                out.print(one_line(link), style="dim")
             out.print(hit.text, style="dim")
             if hit.also:
                 also = [f"{p.transcript} {p.turns[0]}–{p.turns[1]}" for p in hit.also]
@@ -53,12 +61,18 @@ def run_retrieve(
             out.print(call.say("没有找到。", "Nothing was found."))
 
 
-def as_dict(hit: Hit) -> dict[str, object]:
+def link_of(engine: Engine, hit: Hit) -> str | None:
+    return engine.link(hit.transcript, hit.date, hit.start_s)
+
+
+def as_dict(hit: Hit, link: str | None) -> dict[str, object]:
     return {
         "transcript": hit.transcript,
         "date": hit.date.isoformat() if hit.date else None,
         "turns": list(hit.turns),
         "text": hit.text,
+        "start_s": hit.start_s,
+        "link": link,
         "lines": [line._asdict() for line in hit.lines],
         "score": round(hit.score, 6),
     }

@@ -17,6 +17,7 @@ from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.store import Artifact, Store
 from hcf_pipeline.text import one_line
 
+WIDE = 60  # columns that the table takes; a narrower terminal gets lines
 N_QUARANTINED = 20  # that a terminal shows; --json has them all
 
 
@@ -47,8 +48,13 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
         size = human_size(artifact.size) if artifact else "-"
         word, colour = STATES[state.state]
         why = call.say("；", "; ").join(reason.text(call.lang) for reason in state.why)
+        if out.width < WIDE:
+            out.print((call.say(*word), colour), f" {state.name}")
+            if why:
+                out.print(f"  {one_line(why)}", style="dim")
         rows.append([state.name, (call.say(*word), colour), ran, size, why])
-    out.table([call.say(*heading) for heading in headings], rows)
+    if out.width >= WIDE:
+        out.table([call.say(*heading) for heading in headings], rows)
     for line in refusals(call, quarantined):
         out.print(line)
     out.print(call.say(f"当前发布：{release or '无'}", f"Release: {release or 'none'}"))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hcf_pipeline.cli.console import Invocation, err, out
+from hcf_pipeline.cli.refresh import prepare_dagster_dev
 from hcf_pipeline.errors import CorpusError, UserError
 
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listens everywhere -> where this machine's browser finds it
@@ -22,16 +23,21 @@ def run_ui(call: Invocation, host: str | None = None, port: int | None = None) -
     """`host` and `port` go before those of [serve]."""
     from hcf_pipeline.defs.automation.liveness import reap_dead_runs
     from hcf_pipeline.defs.corpus.look import look_again
+    from hcf_pipeline.defs.dagster_dev import ENV, env_values
     from hcf_pipeline.defs.home import dagster_instance
 
     settings = call.settings()
     serve = settings.sections.serve
     host, port = host or serve.host, port or serve.port
     require_free(host, port)
+    prepare_dagster_dev(settings, call.lang)
     with dagster_instance(settings) as instance, suppress(CorpusError):  # the graph shows without a corpus too
         reap_dead_runs(instance)
         look_again(settings, instance)
-    environment = os.environ | {"DAGSTER_HOME": str(settings.home), "HCF_HOME": str(settings.home)}
+    # What a .env in the project's folder says holds here as for `dagster dev`, but not on the home: so it is read here, and
+    # Dagster, which would put all of it over these, is started where there is none.
+    environment = os.environ | env_values(settings.root / ENV)
+    environment |= {"DAGSTER_HOME": str(settings.home), "HCF_HOME": str(settings.home)}
     environment["HCF_CONFIG"] = str(settings.config)
     environment["HCF_PROFILE"] = settings.sections.profile
     if not is_loopback(host):
@@ -43,9 +49,9 @@ def run_ui(call: Invocation, host: str | None = None, port: int | None = None) -
             )
         )
     out.print(address(host, port))
-    command = [str(Path(sys.executable).with_name("dagster")), "dev", "-m", "hcf_pipeline.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "hcf_pipeline.definitions"]
     command += [f"--host={host}", f"--port={port}"]
-    sys.exit(_until_it_ends(command, environment, settings.root))
+    sys.exit(_until_it_ends(command, environment, settings.home))
 
 
 def _until_it_ends(command: list[str], environment: dict[str, str], folder: Path) -> int:

@@ -9,6 +9,7 @@ STATES = {
     "fresh": (("新", "fresh"), "green"),
     "stale": (("过期", "stale"), "yellow"),
     "missing": (("没有", "missing"), "red"),
+    "off": (("关闭", "off"), "dim"),
 }
 
 _REFUSALS = {
@@ -17,7 +18,8 @@ _REFUSALS = {
     walk.LINK_BROKEN: "链接已断",
     walk.UNREADABLE: "读不了",
     walk.NAME_NOT_UTF8: "文件名不是 UTF-8 编码",
-    tables.NOT_UTF8: "不是 UTF-8 编码",
+    tables.UNKNOWN_ENCODING: "不是 UTF-8、UTF-16、GB18030、Big5 中的任何一种编码",
+    tables.NO_SPEAKERS: "里面没有写明是谁说的",
     tables.EMPTY: "空文件",
     tables.NO_TURN: "没有一行以已知称呼开头",
     tables.TOO_LARGE: "文件太大",

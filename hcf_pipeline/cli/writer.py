@@ -37,6 +37,11 @@ class Writer:
         return self._console.is_terminal
 
     @property
+    def width(self) -> int:
+        """Columns that there is room for."""
+        return self._console.width
+
+    @property
     def spinner(self) -> str:
         """The name of a spinner that the terminal's encoding has the characters of."""
         try:

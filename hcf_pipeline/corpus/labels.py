@@ -57,6 +57,11 @@ def label_at_start(line: str) -> re.Match[str] | None:
     return found
 
 
+def is_words(name: str) -> bool:
+    """Whether what stands where a label stands can be nobody's name: a number, a time, a connective, a clause."""
+    return not any(sign.isalpha() or sign > "\u2190" for sign in name) or _is_plain(name)
+
+
 @lru_cache(maxsize=4096)
 def _is_plain(name: str) -> bool:
     """Remembered, for labels recur and the pattern is long."""

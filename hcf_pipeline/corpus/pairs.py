@@ -1,16 +1,26 @@
-"""A transcript's turns as pairs: what the guest said, and the host's answer to it."""
+"""A transcript's turns as pairs: what the guest said, and the host's answer to it.
+
+Where nobody asks (a monologue), a pair is a passage of the host's with no question: some sentences in a row, up to
+`PASSAGE_CHARS`, so that what is learnt of a long turn is all of it. The prompt puts a neutral instruction in the place of
+the question (lm/prompt.py).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hcf_pipeline.corpus.transcript import Turn, joined_flags
 
+PASSAGE_CHARS = 300
+
+_SENTENCE = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[」』”）]*|\n+|$)")
+
 
 class Pair(NamedTuple):
     no: int  # from 1, in file order
-    guest_text: str
+    guest_text: str  # "" in a monologue
     host_text: str
     host_label: str
     first_turn: int
@@ -35,6 +45,34 @@ def pair_turns(turns: Iterable[Turn]) -> Iterator[Pair]:
             flags = joined_flags(lost, *[turn.flags for turn in (*guest, *host)])
             guest_text, host_text = "\n".join([t.text for t in guest]), "\n".join([t.text for t in host])
             yield Pair(no, guest_text, host_text, host[0].label, first.no, last.no, flags)
+
+
+def monologue_pairs(turns: Iterable[Turn]) -> Iterator[Pair]:
+    """The host's passages in order, each as a pair without a question; the flags of a turn are those of its passages."""
+    no = 0
+    for turn in turns:
+        if turn.side == "host":
+            for text in passages(turn.text):
+                no += 1
+                yield Pair(no, "", text, turn.label, turn.no, turn.no, turn.flags)
+
+
+def passages(text: str, max_chars: int = PASSAGE_CHARS) -> Iterator[str]:
+    """The text in runs of whole sentences of at most `max_chars` characters; a longer sentence is cut at the limit."""
+    said = ""
+    for found in _SENTENCE.finditer(text):
+        sentence = found[0]
+        if said and len(said) + len(sentence) > max_chars:
+            if said.strip():
+                yield said.strip()
+            said = ""
+        while len(sentence) > max_chars:
+            if piece := sentence[:max_chars].strip():
+                yield piece
+            sentence = sentence[max_chars:]
+        said += sentence
+    if said.strip():
+        yield said.strip()
 
 
 def _exchanges(turns: Iterable[Turn]) -> Iterator[tuple[list[Turn], list[Turn], str]]:

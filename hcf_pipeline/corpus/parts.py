@@ -29,6 +29,7 @@ from hcf_pipeline.files import hash_of, link_or_copy
 
 TABLE = "table.json"
 PARTS = "parts"
+DATE = "date"  # in a note: the day that the content names
 FORMAT = 1
 PART_BYTES = 64_000_000  # a part is cut there in any case, so that memory stays bounded
 
@@ -49,6 +50,7 @@ class Made(NamedTuple):
 
     columns: Columns
     note: Note
+    date: datetime.date | None = None  # that the content names: for a transcript whose path names none
 
 
 class Entry(NamedTuple):
@@ -180,12 +182,13 @@ class _Writer:
         known = self._previous.find(wanted.key) if self._previous else None
         rows: pa.Table | None = None
         if known:
-            entry = known._replace(path=wanted.path, date=wanted.date)
+            entry = known._replace(path=wanted.path, date=wanted.date or _date_of(known.note))
         else:
             made = make(wanted)
             n_rows = len(made.columns[0]) if made.columns else 0
             digest, n_bytes = _digest(made.columns)
-            entry = Entry(*wanted, digest, n_rows, n_bytes, made.note)
+            note = {**made.note, DATE: made.date.isoformat()} if made.date else made.note
+            entry = Entry(wanted.path, wanted.date or made.date, wanted.key, digest, n_rows, n_bytes, note)
             rows = self._arrow(made.columns) if n_rows else None
         self._entries.append(entry)
         if entry.n_rows:
@@ -214,6 +217,8 @@ class _Writer:
         if not (self._previous and self._previous.link(name, target)):
             # in one piece: where Parquet begins a page would follow the pieces, and so the table's history
             whole = pa.concat_tables([self._rows(entry, rows) for entry, rows in self._open]).combine_chunks()
+            if whole.column(-1).null_count == len(whole):  # as in parts that are older than the column: the same bytes
+                whole = whole.remove_column(whole.num_columns - 1)
             pq.write_table(whole, target, compression="zstd", row_group_size=len(whole))
         self._parts.append((name, len(entries)))
         self._open, self._n_bytes = [], 0
@@ -221,7 +226,8 @@ class _Writer:
     def _rows(self, entry: Entry, rows: pa.Table | None) -> pa.Table:
         if rows is None:
             assert self._previous is not None
-            rows = self._previous.rows(entry.key, self._schema.names[2:])
+            fields = list(self._schema)[2:]
+            rows = self._previous.rows(entry.key, [field.name for field in fields]).cast(pa.schema(fields))
         same = [
             pa.repeat(pa.scalar(value, self._schema.field(name).type), len(rows))
             for name, value in (("transcript", entry.path), ("date", entry.date))
@@ -252,9 +258,13 @@ class _Previous:
 
 
 def _read_part(file: Path, names: Sequence[str]) -> pa.Table:
+    """A column that the part is older than holds nulls."""
     try:
         with pq.ParquetFile(file) as part:
-            return part.read(columns=list(names))
+            rows = part.read(columns=list(names))
+            for name in set(names) - set(rows.column_names):
+                rows = rows.append_column(name, pa.nulls(len(rows)))
+            return rows.select(list(names))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(file) from error
 
@@ -263,10 +273,20 @@ def _entry(path: str, date: str | None, key: str, digest: str, n_rows: int, n_by
     return Entry(path, datetime.date.fromisoformat(date) if date else None, key, digest, n_rows, n_bytes, note)
 
 
+def _date_of(note: Note) -> datetime.date | None:
+    day = note.get(DATE)
+    return datetime.date.fromisoformat(day) if isinstance(day, str) else None
+
+
 def _digest(columns: Columns) -> tuple[str, int]:
-    """20 hex digits over the values, and their length in bytes."""
+    """20 hex digits over the values, and their length in bytes.
+
+    A column without a value counts for nothing, so that a column more changes no version where it holds nothing.
+    """
     digest, n_bytes = hashlib.sha256(), 0
     for values in columns:
+        if all(value is None for value in values):
+            continue
         text = "\x1e".join(map(str, values))
         if text.count("\x1e") >= len(values):  # a value holds the separator itself
             text = json.dumps(list(map(str, values)))

@@ -11,28 +11,33 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import pyarrow as pa
 
+from hcf_pipeline.corpus.encodings import UTF8, decode
+from hcf_pipeline.corpus.forms.choice import LABEL
 from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
-from hcf_pipeline.corpus.pairs import Pair, pair_turns
+from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
-from hcf_pipeline.corpus.transcript import CUT_OFF, Grammar, Side, Transcript, Turn, parse_transcript
+from hcf_pipeline.corpus.transcript import CUT_OFF, NO_SPEAKER, Grammar, Side, Transcript, Turn, parse_transcript
 from hcf_pipeline.errors import CorpusError, CorpusMoved, damaged
 from hcf_pipeline.files import hash_of
 
 TURNS = "turns"
 PAIRS = "pairs"
 REPORT = "report.json"
+METADATA = "metadata.json"  # what the front matter of transcripts says of them
 N_LABELS = 50  # unknown ones that are named: a file that is no transcript may hold a hundred thousand
 
 TOO_LARGE = "larger than"
-NOT_UTF8 = "not UTF-8"
+UNKNOWN_ENCODING = "not UTF-8, UTF-16, GB18030 or Big5"
 EMPTY = "empty"
 NO_TURN = "no turn with a known label"
+NO_SPEAKERS = "nobody is named as the speaker of its lines"
+CONTROL_CHARACTERS = "control characters"  # in Transcript.left_out
 
 TURN_SCHEMA = pa.schema(
     [
@@ -43,6 +48,7 @@ TURN_SCHEMA = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("flags", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),
     ]
 )
 PAIR_SCHEMA = pa.schema(
@@ -79,6 +85,18 @@ class TurnReport:
     n_undated: int
     quarantined: list[Refused] = field(default_factory=list)
     n_more_labels: int = 0  # unknown ones that are not named, those of two transcripts counted twice
+    forms: dict[str, int] = field(default_factory=dict)  # transcripts of each form but the usual one
+    encodings: dict[str, int] = field(default_factory=dict)  # transcripts of each encoding but UTF-8
+    left_out: dict[str, int] = field(default_factory=dict)  # lines that are in no turn, by why; control characters
+
+    @property
+    def versioned(self) -> dict[str, object]:
+        """What counts in the version of the table: newer figures where they say something, what lies around the dialogue not."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name != "left_out" and (value or name not in ("forms", "encodings"))
+        }
 
     @property
     def parse_rate(self) -> float:
@@ -113,14 +131,23 @@ def read_transcript(folder: Path, file: CorpusFile, grammar: Grammar) -> Transcr
         raise _moved(folder / file.path) from error
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise _moved(folder / file.path)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Refused(file.path, NOT_UTF8, error.start)
-    if not text.removeprefix("\ufeff").strip():
-        return Refused(file.path, EMPTY, 0)
-    transcript = parse_transcript(text, grammar, interrupted=grammar.interrupted(file.path))
-    return transcript if transcript.turns else Refused(file.path, NO_TURN, 0)
+    return read_bytes(data, file.path, grammar)
+
+
+def read_bytes(data: bytes, path: str, grammar: Grammar) -> Transcript | Refused:
+    """The turns of a file that holds these bytes, or why it has none."""
+    decoded = decode(data)
+    if isinstance(decoded, int):
+        return Refused(path, UNKNOWN_ENCODING, decoded)
+    if not decoded.text.strip():
+        return Refused(path, EMPTY, 0)
+    transcript = parse_transcript(decoded.text, grammar, interrupted=grammar.interrupted(path))
+    if not transcript.turns:
+        return Refused(path, NO_SPEAKERS if transcript.left_out.get(NO_SPEAKER) else NO_TURN, 0)
+    if decoded.n_control:
+        left_out = {**transcript.left_out, CONTROL_CHARACTERS: decoded.n_control}
+        transcript = replace(transcript, left_out=left_out)
+    return transcript if decoded.encoding == UTF8 else replace(transcript, encoding=decoded.encoding)
 
 
 def write_turn_table(
@@ -147,7 +174,10 @@ def write_turn_table(
     if not report.n_transcripts:
         raise _nothing_usable(folder, report.quarantined, grammar)
     report.save(out / REPORT)
-    return hash_of([table.version, asdict(report)]), report
+    metadata = {entry.path: found for entry in table.entries if (found := cast(_TurnNote, entry.note).get("metadata"))}
+    if metadata:
+        (out / METADATA).write_text(json.dumps(metadata, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    return hash_of([table.version, report.versioned, *([metadata] if metadata else [])]), report
 
 
 def read_transcripts(
@@ -156,6 +186,18 @@ def read_transcripts(
     """(path, date, turns) of each transcript of a turn table, in path order; only of `paths`, if given."""
     for entry, columns in Table(turns).read(TURN_COLUMNS, paths):
         yield entry.path, entry.date, _turns(columns)
+
+
+def read_metadata(folder: Path) -> dict[str, dict[str, str]]:
+    """`title` and `url` of the transcripts of the turn table in `folder` whose front matter has them, by path."""
+    file = folder / METADATA
+    if not file.exists():  # none has, or the table is older
+        return {}
+    try:
+        found: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(file) from error
+    return found
 
 
 def turns_of(table: Table, path: str) -> list[Turn]:
@@ -167,15 +209,18 @@ def _turns(columns: Sequence[pa.Array]) -> list[Turn]:
     return [Turn(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
-def write_pair_table(turns: Path, out: Path, previous: Path | None = None) -> tuple[str, int, dict[str, int]]:
+def write_pair_table(
+    turns: Path, out: Path, previous: Path | None = None, *, is_monologue: bool = False
+) -> tuple[str, int, dict[str, int]]:
     """Writes PAIRS into `out`; returns the rows' hash, their number, and the pairs of each host label.
 
-    Only transcripts whose turns `previous` doesn't know are read.
+    In a monologue they have no question. Only transcripts whose turns `previous` doesn't know are read.
     """
     source = Table(turns)
 
     def make(one: Wanted) -> Made:
-        pairs = list(pair_turns(turns_of(source, one.path)))
+        found = turns_of(source, one.path)
+        pairs = list(monologue_pairs(found) if is_monologue else pair_turns(found))
         columns = tuple(zip(*pairs, strict=True))
         return Made(columns, _PairNote(hosts=dict(Counter(pair.host_label for pair in pairs))))
 
@@ -200,7 +245,12 @@ def read_pairs(
 
 
 class _TurnNote(TypedDict):
-    """What the report counts of a transcript."""
+    """What the report counts of a transcript, and what its text says of it."""
+
+    form: NotRequired[str]  # other than the usual one
+    encoding: NotRequired[str]  # other than UTF-8
+    left_out: NotRequired[dict[str, int]]
+    metadata: NotRequired[dict[str, str]]
 
     n_host_chars: int
     n_guest_chars: int
@@ -249,7 +299,15 @@ def _made(parsed: Transcript | Refused) -> Made:
         n_more_labels=max(0, len(unknown) - N_LABELS),
         host_labels=dict(Counter([turn.label for turn in parsed.turns if turn.side == "host"])),
     )
-    return Made(columns, note)
+    if parsed.form != LABEL:
+        note["form"] = parsed.form
+    if parsed.encoding != UTF8:
+        note["encoding"] = parsed.encoding
+    if parsed.left_out:
+        note["left_out"] = dict(parsed.left_out)
+    if parsed.metadata:
+        note["metadata"] = dict(parsed.metadata)
+    return Made(columns, note, parsed.date)
 
 
 def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
@@ -258,9 +316,11 @@ def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
     notes = [cast(_TurnNote, entry.note) for entry in parsed]
     unknown: Counter[str] = Counter()
     hosts: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for note in notes:
         unknown.update(note["unknown_labels"])
         hosts.update(note["host_labels"])
+        left_out.update(note.get("left_out", {}))
     dates = [entry.date for entry in parsed if entry.date]
     bad = [(entry.path, cast(_RefusedNote, entry.note)) for entry in entries if not entry.n_rows]
     quarantined = [*refused, *(Refused(path, note["reason"], note["byte"]) for path, note in bad)]
@@ -278,6 +338,9 @@ def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
         n_undated=len(parsed) - len(dates),
         quarantined=sorted(quarantined, key=lambda one: one.file),
         n_more_labels=max(0, len(unknown) - N_LABELS) + sum(note["n_more_labels"] for note in notes),
+        forms=dict(Counter([note["form"] for note in notes if "form" in note]).most_common()),
+        encodings=dict(Counter([note["encoding"] for note in notes if "encoding" in note]).most_common()),
+        left_out=dict(left_out.most_common()),
     )
 
 

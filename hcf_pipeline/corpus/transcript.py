@@ -1,11 +1,12 @@
-"""One transcript's text as turns: one loop over its lines, linear in their length; a second one where it has a
-speaker whose label is not set.
+"""One transcript's text as turns, whatever form it is in: linear in its length; a second pass over its lines where it
+has a speaker whose label is not set.
 
-A turn is a known label with its colon at the start of a line; the lines that follow belong to it, up to the next
-label. What another speaker says is nobody's: it is counted and reported, and takes a turn number, so that the turns
-around it do not follow on. labels.py decides whether the start of a line is an unknown speaker or words of the turn.
-Text before the first label is nobody's too. Byte order mark, line endings, colon width and the spaces round lines
-don't matter.
+forms/ finds who opens a turn. A known label does so in every way that people write one; the lines that follow belong to
+it, up to the next label. What another speaker says is nobody's: it is counted and reported, and takes a turn number, so
+that the turns around it do not follow on. Where the start of a line may be a speaker whom the settings do not know
+(labels.py decides), the line and those below it are set aside and the turn before is flagged: attribution fails away from
+a speaker, never towards one. Text before the first label is nobody's too. Byte order mark, line endings, colon width and
+the spaces round lines don't matter.
 
 Flags say that a turn may not be what was said in full; pairs of such turns are not learnt. A noise line is dropped,
 and flags its turn only where words went with it: where the line tells of a failure (`lost_pattern`), or where the turn
@@ -16,20 +17,52 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from hcf_pipeline.corpus.labels import label_at_start, other_speakers
+from hcf_pipeline.corpus.dates import date_in, date_of_path
+from hcf_pipeline.corpus.encodings import UTF8
+from hcf_pipeline.corpus.forms.choice import (
+    JSON,
+    LABEL,
+    LINE_FORMS,
+    WITH_FIELDS,
+    LineForms,
+    form_with_fields,
+    utterances,
+)
+from hcf_pipeline.corpus.forms.heads import (
+    SHAPES_OF,
+    Head,
+    Reader,
+    Shape,
+    any_head,
+    is_strong,
+    known_head,
+    without_role,
+)
+from hcf_pipeline.corpus.forms.own import own_head
+from hcf_pipeline.corpus.forms.recogniser import is_json
+from hcf_pipeline.corpus.forms.times import IS_STAMP, Clock
+from hcf_pipeline.corpus.forms.utterance import Utterance
+from hcf_pipeline.corpus.front_matter import DATES, TITLES, address, first_of, split
+from hcf_pipeline.corpus.furniture import FURNITURE_SIGNS, furniture, without_blocks
+from hcf_pipeline.corpus.labels import is_words, label_at_start, other_speakers
 from hcf_pipeline.corpus.patterns import Matcher, found_by
-from hcf_pipeline.settings import CorpusSettings
+from hcf_pipeline.settings import ANYBODY, CorpusSettings
 
 Side = Literal["host", "guest"]
 
 NOISE_REMOVED = "noise_removed"  # words of the turn are lost where the transcriber left a line of its own
 CUT_OFF = "cut_off"  # the broadcast broke off in this turn
-UNKNOWN_LABEL = "unknown_label"  # a label that is not set begins a line of the turn, or ends it
+UNKNOWN_LABEL = "unknown_label"  # a label that is not set ends it, and may be a speaker's or words of the turn
+
+
+FRONT_MATTER, BEFORE, OTHER, NO_SPEAKER = "front matter", "before the first label", "other speaker", "no speaker"
+IN_DOUBT, NOISE = "speaker in doubt", "noise"
 
 
 class Turn(NamedTuple):
@@ -38,6 +71,7 @@ class Turn(NamedTuple):
     label: str
     text: str
     flags: str  # names in alphabetical order, separated by a space
+    start_s: float | None = None  # seconds from the file's beginning, where the form has times
 
 
 @dataclass(frozen=True)
@@ -46,6 +80,11 @@ class Transcript:
     n_noise_lines: int
     n_chars_before_first_label: int
     unknown_labels: Mapping[str, int]  # lines that begin with one, whether it is a speaker or words
+    form: str = LABEL
+    encoding: str = UTF8  # of the file that the text was read from
+    left_out: Mapping[str, int] = field(default_factory=dict)  # lines, by why they are in no turn
+    date: datetime.date | None = None  # that the text names, above its dialogue
+    metadata: Mapping[str, str] = field(default_factory=dict)  # title and url of the front matter
 
 
 @dataclass(frozen=True)
@@ -57,7 +96,12 @@ class Grammar:
     @cached_property
     def sides(self) -> dict[str, Side]:
         sides: dict[str, Side] = dict.fromkeys(self.settings.host_labels, "host")
-        return sides | dict.fromkeys(self.settings.guest_labels, "guest")
+        return sides | dict.fromkeys([name for name in self.settings.guest_labels if name != ANYBODY], "guest")
+
+    @cached_property
+    def stranger(self) -> Side | Literal["other"]:
+        """The side of a speaker whose label is not set."""
+        return "guest" if ANYBODY in self.settings.guest_labels else "other"
 
     @cached_property
     def speakers(self) -> dict[str, Side | Literal["other"]]:
@@ -67,9 +111,12 @@ class Grammar:
         return speakers
 
     @cached_property
-    def label(self) -> re.Pattern[str]:
-        names = "|".join(re.escape(name) for name in sorted(self.speakers, key=len, reverse=True))
-        return re.compile(rf"({names})[ \t\u3000]*[：:]\s*")
+    def _speakers(self) -> Mapping[str, tuple[str, Side | Literal["other"]]]:
+        return {name: (name, side) for name, side in self.speakers.items()}
+
+    def speaker(self, label: str) -> tuple[str, Side | Literal["other"]] | None:
+        """The label as it is set, and its side; None where it is not. A role behind a name is no part of it."""
+        return self._speakers.get(label) or self._speakers.get(without_role(label))
 
     @cached_property
     def is_noise(self) -> Matcher:
@@ -80,10 +127,41 @@ class Grammar:
         """Whether words were lost where this noise line stands."""
         return found_by([self.settings.lost_pattern])
 
-    def unknown_label(self, line: str) -> str | None:
-        """What may be the label of a speaker whom the settings do not know."""
-        found = label_at_start(line)
-        return found[1] if found and found[1] not in self._not_labels else None
+    def known_head(self, form: str) -> Reader:
+        """The head of a line that a label opens which is set."""
+        return self._readers(form)[0]
+
+    def any_head(self, form: str) -> Reader:
+        """The head of a line that anybody's name may open."""
+        return self._readers(form)[1]
+
+    def _readers(self, form: str) -> tuple[Reader, Reader]:
+        if form not in self._kept_readers:
+            if form in SHAPES_OF or form == LABEL:
+                readers = known_head(list(self.speakers), form), any_head(form)
+            else:
+                readers = own_head(form), no_head
+            self._kept_readers[form] = readers
+        return self._kept_readers[form]
+
+    @cached_property
+    def _kept_readers(self) -> dict[str, tuple[Reader, Reader]]:
+        return {}
+
+    @cached_property
+    def line_forms(self) -> LineForms:
+        return LineForms(list(self.speakers))
+
+    def is_label(self, head: Head) -> bool:
+        """Whether a name that is not set may be one."""
+        return head.label not in self._not_labels and not is_words(head.label)
+
+    def doubt(self, head: Head, line: str) -> Literal["label", "loose"] | None:
+        """Whether the head of a line that says little by its form is a label in doubt, or one only if it recurs."""
+        if not self.is_label(head):
+            return None
+        found = label_at_start(line) if head.shape is Shape.PLAIN else None
+        return "label" if found and found[1] == head.label else "loose"
 
     @cached_property
     def _not_labels(self) -> frozenset[str]:
@@ -98,7 +176,12 @@ class Grammar:
         return re.compile(self.settings.interrupted_pattern)
 
     def date_of(self, path: str) -> datetime.date | None:
-        """The date in a file's name; None where it is incomplete, impossible, or not written in digits."""
+        """The day in a file's path; None where it has none, or an impossible one.
+
+        By the pattern that is set, in the name alone; without one in all usual ways, in the folders too.
+        """
+        if not self.settings.date_pattern:
+            return date_of_path(path, self.settings.date_order)
         found = self._date.search(path.rsplit("/", 1)[-1])
         try:
             return datetime.date(*(int(found[name]) for name in ("year", "month", "day"))) if found else None
@@ -109,77 +192,213 @@ class Grammar:
         return bool(self._interrupted.search(path.rsplit("/", 1)[-1].rsplit(".", 1)[0]))
 
 
+def no_head(line: str) -> None:
+    """Where a form knows every head, nothing else may be one."""
+
+
 def parse_transcript(text: str, grammar: Grammar, *, interrupted: bool = False) -> Transcript:
     """The turns of one transcript, in order. `interrupted` flags the last one as cut off."""
     if "\r" in text:
-        text = text.replace("\r", "\n")
-    lines = text.removeprefix("\ufeff").split("\n")
-    places: dict[str, list[int]] = {}
-    transcript = _parse(lines, grammar, frozenset(), places)
-    if places and (others := other_speakers(places, [turn.label for turn in transcript.turns])):
-        transcript = _parse(lines, grammar, others, {})
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.removeprefix("\ufeff")
+    fields, text, n_lines = split(text)
+    form = grammar.settings.form
+    if form == "auto":
+        form = form_with_fields(text) or ""
+    read = utterances(form, text, grammar.settings.json_fields) if form in WITH_FIELDS else None
+    if read is not None:
+        transcript = turns_of_utterances(read, grammar, form)
+    elif form == JSON or (not form and is_json(text)):
+        transcript = Transcript([], 0, len(text), {})
+    else:
+        transcript = _turns_of_lines(text, grammar, "" if form in WITH_FIELDS else form)
     if interrupted and transcript.turns:
-        _flag(transcript.turns, CUT_OFF)
-    return replace(transcript, unknown_labels={label: len(found) for label, found in places.items()})
+        flag_last(transcript.turns, CUT_OFF)
+    if not fields:
+        return transcript
+    day = date_in(first_of(fields, DATES), grammar.settings.date_order)
+    known = {"title": first_of(fields, TITLES), "url": address(fields)}
+    return replace(
+        transcript,
+        date=day or transcript.date,
+        metadata={name: value for name, value in known.items() if value},
+        left_out={**transcript.left_out, FRONT_MATTER: n_lines},
+    )
 
 
-def _parse(  # noqa: PLR0912 (a function call a line would cost a fifth of the speed)
-    lines: Iterable[str], grammar: Grammar, others: frozenset[str], places: dict[str, list[int]]
+def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
+    left_out: Counter[str] = Counter()
+    text = without_blocks(text, left_out)
+    lines = text.split("\n")
+    form = form or grammar.line_forms.find(lines).form
+    places: dict[str, list[int]] = {}
+    loose: dict[str, list[int]] = {}
+    found = _parse(lines, grammar, form, frozenset(), places, loose)
+    labels = [turn.label for turn in found.turns]
+    others = other_speakers(places, labels) if places else frozenset()
+    others |= {label for label, of_label in loose.items() if len(set(of_label)) > 1}
+    if others:
+        found = _parse(lines, grammar, form, others, {}, {})
+    settled = others if grammar.stranger == "guest" else frozenset()  # whoever speaks is known: a guest
+    unknown = {
+        label: len(of_label)
+        for label, of_label in (places | loose).items()
+        if (label in others or label in places) and label not in settled
+    }
+    if found.left_out:
+        left_out.update(found.left_out)
+    return replace(
+        found,
+        form=form if form in LINE_FORMS else "own",
+        left_out=dict(left_out),
+        date=_date_of_heading(lines, grammar),
+        unknown_labels={**found.unknown_labels, **unknown},
+    )
+
+
+def _date_of_heading(lines: Sequence[str], grammar: Grammar) -> datetime.date | None:
+    """The day in the first heading, if it stands among the first lines."""
+    for line in lines[:20]:
+        if line.startswith("#"):
+            return date_in(line, grammar.settings.date_order)
+    return None
+
+
+def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth of the speed)
+    lines: Iterable[str],
+    grammar: Grammar,
+    form: str,
+    others: frozenset[str],
+    places: dict[str, list[int]],
+    loose: dict[str, list[int]],
 ) -> Transcript:
-    """The turns, where the unknown labels `others` are speakers and all else is words.
+    """The turns, where the unknown labels `others` are speakers and all else is words or in doubt.
 
-    `places` is filled: for each unknown label, how many turns stand before each of its lines.
+    `places` is filled: for each label that may be a speaker's, how many turns stand before each of its lines; `loose`
+    with those that only recurrence makes one.
     """
-    label_at, speaker_of, is_noise = grammar.label.match, grammar.speakers.get, grammar.is_noise
+    known, any_name, speaker_of = grammar.known_head(form), grammar.any_head(form), grammar.speakers.get
+    is_noise, stranger, clock = grammar.is_noise, grammar.stranger, Clock()
     new = tuple.__new__  # a NamedTuple's own constructor would take a fifth of the whole time
     turns: list[Turn] = []
     more: list[str] = []  # further lines of the last turn
     dropped = False  # whether a noise line was dropped from the last turn
     speaking = False  # whether a line without a label belongs to the last turn
+    aside = ""  # why it belongs to none, where it does not
     no = n_noise = n_before = 0
+    left_out: Counter[str] = Counter()
+    strangers: Counter[str] = Counter()
     for raw in lines:
         if not raw or not (line := raw.strip()):
             continue
         name, colon, said = line.partition("：")
         speaker = speaker_of(name) if colon else None
-        if speaker is None and (found := label_at(line)):  # a half-width colon, or spaces before it
-            name, said = found[1], line[found.end() :]
-            speaker = speaker_of(name)
+        start_s: float | None = None
+        if speaker is None:
+            head = known(line)  # a half-width colon, a sign or a time beside the name
+            noisy = head is None and is_noise(line)
+            if head is None and not noisy:
+                head = any_name(line)
+            if head is not None:
+                name, said = head.label, head.text
+                if found := grammar.speaker(name):
+                    name, speaker = found
+                elif name in others or (is_strong(head, form) and grammar.is_label(head)):
+                    speaker = stranger
+                    if name not in others:
+                        strangers[name] += 1
+                    elif speaking and stranger == "other":
+                        flag_last(turns, UNKNOWN_LABEL)
+                elif speaking and not more and not turns[-1].text and (form != LABEL or turns[-1].start_s is not None):
+                    pass  # below a name on a line of its own stand that speaker's words, whatever they begin with
+                elif in_doubt := grammar.doubt(head, line):
+                    (places if in_doubt == "label" else loose).setdefault(name, []).append(len(turns))
+                    if in_doubt == "label":
+                        if speaking:
+                            flag_last(turns, UNKNOWN_LABEL)
+                        if no:
+                            speaking, aside = False, IN_DOUBT
+                if speaker is not None and head.stamp:
+                    start_s = clock.seconds(head.stamp)
+        elif said[:1].isdigit() and IS_STAMP.fullmatch(said) and not is_noise(said):
+            start_s, said = clock.seconds(said), ""
         if speaker is not None:
             if more or dropped:
                 dropped = _close(turns, more, dropped)
             no += 1
             if speaker == "other":
-                speaking = False
+                speaking, aside = False, OTHER
+                left_out[OTHER] += 1
                 continue
             flags = ""
             if is_noise(said := said.lstrip()):
                 n_noise += 1
                 flags = NOISE_REMOVED if grammar.is_loss(said) else ""
                 said, dropped = "", True
-            turns.append(new(Turn, (no, speaker, name, said, flags)))
+            turns.append(new(Turn, (no, speaker, name, said, flags, start_s)))
             speaking = True
-        elif is_noise(line):
+        elif noisy:
             n_noise += 1
             if speaking:
                 dropped = True
                 if grammar.is_loss(line):
-                    _flag(turns, NOISE_REMOVED)
+                    flag_last(turns, NOISE_REMOVED)
+        elif line[0] in FURNITURE_SIGNS and (kind := furniture(line)):
+            left_out[kind] += 1
+        elif speaking:
+            more.append(line)
+        elif aside:
+            left_out[aside] += 1
         else:
-            unknown = grammar.unknown_label(line)
-            if unknown:
-                places.setdefault(unknown, []).append(len(turns))
-                if speaking:
-                    _flag(turns, UNKNOWN_LABEL)
-            if unknown in others:
-                no += 1
-                speaking = False
-            elif speaking:
-                more.append(line)
-            elif not no:
-                n_before += len(line)
+            n_before += len(line)
+            left_out[BEFORE] += 1
     _close(turns, more, dropped)
-    return Transcript(turns, n_noise, n_before, {})
+    if n_noise:
+        left_out[NOISE] += n_noise
+    return Transcript(turns, n_noise, n_before, dict(strangers) if stranger == "other" else {}, left_out=left_out)
+
+
+def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str) -> Transcript:
+    """The turns of a form that says of every utterance whose it is; those of one speaker that follow each other are one."""
+    turns: list[Turn] = []
+    left_out: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    last: str | None = None  # the speaker of the utterance before
+    parts: list[str] = []
+    no = n_noise = n_before = 0
+    dropped, is_noise = False, grammar.is_noise
+    for label, text, start_s in spoken:
+        lines = text.split("\n") if "\n" in text else [text]
+        kept = [line for line in lines if line and not is_noise(line)]
+        n_lost = 0 if len(kept) == len(lines) else sum(map(bool, lines)) - len(kept)
+        n_noise += n_lost
+        found = grammar.speaker(label) if label else None
+        if found:
+            name, side = found
+        else:
+            name, side = label, grammar.stranger if label and label not in grammar.settings.not_labels else "other"
+            if label:
+                unknown[label] += side == "other"
+            else:
+                left_out[NO_SPEAKER] += len(kept)
+        if name != last:
+            dropped = _close(turns, parts, dropped)
+            no, last = no + 1, name
+            if side != "other":
+                turns.append(Turn(no, side, name, "", "", start_s))
+        if side == "other":
+            if label:
+                left_out[OTHER] += len(kept)
+            continue
+        parts.extend(kept)
+        if n_lost:
+            dropped = True
+            if any(grammar.is_loss(line) for line in lines if line not in kept):
+                flag_last(turns, NOISE_REMOVED)
+    _close(turns, parts, dropped)
+    if n_noise:
+        left_out[NOISE] += n_noise
+    return Transcript(turns, n_noise, n_before, dict(+unknown), form, left_out=dict(left_out))
 
 
 def _close(turns: list[Turn], more: list[str], dropped: bool) -> Literal[False]:
@@ -189,11 +408,11 @@ def _close(turns: list[Turn], more: list[str], dropped: bool) -> Literal[False]:
         turns[-1] = turns[-1]._replace(text="\n".join([said, *more] if said else more))
         more.clear()
     elif dropped and not turns[-1].text:
-        _flag(turns, NOISE_REMOVED)
+        flag_last(turns, NOISE_REMOVED)
     return False
 
 
-def _flag(turns: list[Turn], flag: str) -> None:
+def flag_last(turns: list[Turn], flag: str) -> None:
     last = turns[-1]
     if flag not in last.flags.split():
         turns[-1] = last._replace(flags=joined_flags(last.flags, flag))

@@ -34,7 +34,17 @@ from hcf_pipeline.settings import Settings, SftSettings
 from hcf_pipeline.store import Recipe
 
 LABELS = ("host_labels", "guest_labels", "other_labels", "not_labels")
-TURNS_BY = (*LABELS, "date_pattern", "interrupted_pattern", "noise", "lost_pattern", "max_file_mb")
+TURNS_BY = (
+    *LABELS,
+    "form",
+    "json_fields",
+    "date_pattern",
+    "date_order",
+    "interrupted_pattern",
+    "noise",
+    "lost_pattern",
+    "max_file_mb",
+)
 SAMPLED_BY = tuple(name for name in SftSettings.model_fields if name != "held_out_share")  # which is the split's
 RANKED_BY = (
     "k1",
@@ -58,8 +68,9 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
     reads = settings.reads
     return {
         RAW_TRANSCRIPTS: Recipe(1, reads("corpus.include", "corpus.exclude")),
-        TURN_TABLE: Recipe(4, reads(*(f"corpus.{name}" for name in TURNS_BY))),
-        PARSED_PAIRS: Recipe(3),
+        TURN_TABLE: Recipe(5, reads(*(f"corpus.{name}" for name in TURNS_BY))),
+        # of a monologue alone, so that no other corpus is paired anew
+        PARSED_PAIRS: Recipe(3, reads("corpus.guest_labels") if settings.sections.corpus.is_monologue else {}),
         HELD_OUT_SPLIT: Recipe(1, reads("sft.held_out_share")),
         SFT_DATASET: Recipe(4, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),

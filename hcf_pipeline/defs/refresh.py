@@ -17,7 +17,7 @@ from hcf_pipeline.defs.asset_keys import key_of, name_of
 from hcf_pipeline.defs.automation.liveness import BY, HCF_REFRESH, executing, reap_dead_runs, this_process
 from hcf_pipeline.defs.automation.plan import TRAINING, Plan, make_plan
 from hcf_pipeline.defs.automation.policy import pairs_waiting, told
-from hcf_pipeline.defs.automation.standstill import standstill, untrainable
+from hcf_pipeline.defs.automation.standstill import standstill, switched_off, untrainable
 from hcf_pipeline.defs.automation.tidying import tidy_up
 from hcf_pipeline.defs.build import build_definitions
 from hcf_pipeline.defs.corpus.look import look_again, peek_at_corpus, seen_corpus
@@ -35,6 +35,7 @@ from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Store
 
 REFITTED = frozenset({BASE_MODEL, ENCODER_MODEL})
+SWITCHED_OFF = Why("[lora] enabled = false：不训练", "[lora] enabled = false: nothing is trained")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
             raise training_failed
         serving = store.readable(RELEASE)
         release, seconds = serving.version if serving else None, time.monotonic() - began
-        return Refreshed(tuple(ran), plan.waiting, release, seconds, idle)
+        off = switched_off(settings)
+        waiting = tuple(name for name in plan.waiting if name not in off)
+        return Refreshed(tuple(ran), waiting, release, seconds, idle)
 
 
 def nobody_else(instance: dg.DagsterInstance) -> None:
@@ -149,6 +152,8 @@ def status(settings: Settings) -> Status:
                     states[state.name] = replace(state, why=(*state.why, why))
         serving = store.readable(RELEASE)
         plan = make_plan(states, standstill(states, store, settings), {gate.asset for gate in failed})
+        for name in switched_off(settings):
+            states[name] = replace(states[name], state="off", why=(SWITCHED_OFF,))
         return Status(states, serving.version if serving else None, plan.blocked)
 
 

@@ -31,7 +31,9 @@ class ChatModel(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The engine of the release that is newest now. Raises NotReady before the first."""
         from hcf_pipeline.chat.engine import engine_for
 
-        return engine_for(load_settings(Path(self.config), profile=self.profile, home=Path(self.home)))
+        # a demo in an empty folder has none
+        settings = load_settings(Path(self.config), profile=self.profile, home=Path(self.home), file_optional=True)
+        return engine_for(settings)
 
     def answer(self, question: str) -> Answer:
         return self.engine.answer(question)

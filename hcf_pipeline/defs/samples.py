@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from hcf_pipeline.few import and_more
 from hcf_pipeline.store import Markdown
-from hcf_pipeline.text import visible
+from hcf_pipeline.text import clock, visible
 
 CELL_CHARS = 120
 N_SAMPLES = 3
@@ -26,6 +27,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], n: int | No
 def cell(text: str) -> str:
     flat = visible(" ".join(text.split())).replace("|", "¦").replace("<", "‹").replace("`", "'").replace("](", "] (")
     return flat if len(flat) <= CELL_CHARS else flat[: CELL_CHARS - 1] + "…"
+
+
+def place(start_s: float | None, link: str | None) -> str:
+    """A time beside a citation, and where it opens: an address that cannot end the markup it stands in."""
+    time = "" if start_s is None else f" {clock(start_s)}"
+    if link is None:
+        return time
+    return f"{time} [↗]({link.translate({ord(c): quote(c, safe='') for c in '()<>|'})})"
 
 
 def sample_table(samples: Path) -> Markdown:

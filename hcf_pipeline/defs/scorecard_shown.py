@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 NOTHING_ASKED = (
     "no question to measure by: nothing is held out that the encoder has not seen, and [retrieval] questions has none"
 )
+NOBODY_ASKS = "no question to measure by: in a monologue nobody asks ([corpus] guest_labels is empty), and [retrieval] questions has none"
 SHOWN = 8  # misses in the UI; the others are in the file
 
 
-def scorecard_shown(card: Scorecard, folder: Path) -> Metadata:
+def scorecard_shown(card: Scorecard, folder: Path, *, nobody_asks: bool = False) -> Metadata:
     plot = base64.b64encode((folder / "recall.png").read_bytes()).decode("ascii")
     figures: dict[str, float] = {}
     for of_set in card.sets:
@@ -35,7 +36,11 @@ def scorecard_shown(card: Scorecard, folder: Path) -> Metadata:
         **figures,
         "recall": Markdown(f"![recall](data:image/png;base64,{plot})"),
         "stages": table(headings, rows),
-        "fusion": " ".join(filter(None, map(_verdict, card.sets))) if rows else NOTHING_ASKED,
+        "fusion": " ".join(filter(None, map(_verdict, card.sets)))
+        if rows
+        else NOBODY_ASKS
+        if nobody_asks
+        else NOTHING_ASKED,
         "misses": table(
             ("question", "right", "rank", "came first", "its words"),
             ((m.question, m.right, m.rank or "> 10", m.came_first, m.its_words) for m in misses),

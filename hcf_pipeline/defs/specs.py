@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, SOURCES
+from hcf_pipeline.asset_names import BASE_MODEL, ENCODER_MODEL, LORA_ADAPTER, RELEASE, SOURCES
 from hcf_pipeline.defs.asset_keys import name_of
 from hcf_pipeline.defs.automation.condition import WhenStale
 from hcf_pipeline.defs.publishing import SETTINGS
@@ -24,6 +24,8 @@ def specs_by(settings: Settings) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
         name = name_of(spec.key)
         if models.get(name, EMBEDDED) != EMBEDDED:
             spec = _not_fitted(spec, models[name])
+        if name == RELEASE and not settings.sections.lora.enabled:
+            spec = spec.replace_attributes(deps=[dep for dep in spec.deps if name_of(dep.asset_key) != LORA_ADAPTER])
         return spec.replace_attributes(
             code_version=by[name].code_version,
             metadata={**spec.metadata, SETTINGS: dict(by[name].settings)},

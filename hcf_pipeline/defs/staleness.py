@@ -18,7 +18,7 @@ from hcf_pipeline.defs.publishing import latest_version, recipe_now, recipe_of
 from hcf_pipeline.defs.why import NEVER_BUILT, Why, why_stale
 from hcf_pipeline.store import Recipe, Store
 
-State = Literal["fresh", "stale", "missing"]
+State = Literal["fresh", "stale", "missing", "off"]  # off: not wanted by the settings, whatever it is
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The settings: their typed sections (schema.py), the file they come from (file.py), and their reference (reference.py)."""
 
 from hcf_pipeline.settings.schema import (
+    ANYBODY,
     EMBEDDED,
     BaseSettings,
     ChatSettings,
@@ -18,6 +19,7 @@ from hcf_pipeline.settings.schema import (
 )
 
 __all__ = [
+    "ANYBODY",
     "EMBEDDED",
     "BaseSettings",
     "ChatSettings",

@@ -23,6 +23,7 @@ from hcf_pipeline.settings import EMBEDDED, Sections, Settings
 from hcf_pipeline.settings.types import Refused, Section
 
 CONFIG_NAME = "hcf.toml"
+HOME_NAME = ".hcf"
 SHOWN_CHARS = 200  # of a value that is refused
 PROFILES = Path(__file__).parents[1] / "profiles"
 
@@ -34,19 +35,21 @@ def load_settings(
     home: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     tried: Sequence[str] = (),
+    file_optional: bool = False,
 ) -> Settings:
     """The settings of `config` (default: `HCF_CONFIG`, then hcf.toml in the working folder).
 
+    `file_optional`: the defaults, where there is no such file.
     `tried` ("section.key=value" each) go before all others. Raises SettingsError with file, line and key, or the name of the environment variable.
     """
     file = Path(config or environ.get("HCF_CONFIG") or CONFIG_NAME).absolute()
-    text = _read(file)
+    text = "" if file_optional and not os.path.lexists(file) else _read(file)
     tables = _parse(file, text)
     own_profiles = _table(file, tables.pop("profiles", {}), "profiles")
     name = profile or environ.get("HCF_PROFILE") or str(tables.pop("profile", EMBEDDED))
     tables.pop("profile", None)
-    own_home = tables.pop("home", "")
-    if not isinstance(own_home, str) or "\0" in own_home:
+    home_key = tables.pop("home", "")
+    if not isinstance(home_key, str) or "\0" in home_key:
         raise SettingsError(
             zh=f"{_where(file, text, 'home', None)}：home 应为文字，即产物目录。",
             en=f"{_where(file, text, 'home', None)}: home has to be text, the folder of artifacts.",
@@ -76,18 +79,28 @@ def load_settings(
     except ValidationError as error:
         raise _first_mistake(error, origins, file) from None
     given_home = home or (Path(environ["HCF_HOME"]) if environ.get("HCF_HOME") else None)
-    chosen_home = given_home.absolute() if given_home else file.parent / (own_home or ".hcf")
+    chosen_home = given_home.absolute() if given_home else file.parent / (home_key or HOME_NAME)
     return Settings(sections=sections, config=file, home=chosen_home)
+
+
+def own_home(config: Path) -> Path:
+    """The home that a project's own file names, whatever is given for once (--home, HCF_HOME). Raises SettingsError."""
+    own = _parse(config, _read(config)).get("home")
+    return config.parent / (own if isinstance(own, str) and own else HOME_NAME)
+
+
+def no_config(file: Path) -> SettingsError:
+    return SettingsError(
+        zh=f"找不到配置文件 {file}；请到项目目录里运行、用 --config 指定，或先运行 hcf init 文稿目录。",
+        en=f"There is no {file}; run this in the project's folder, give --config, or write one with hcf init FOLDER.",
+    )
 
 
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SettingsError(
-            zh=f"找不到配置文件 {file}；请到项目目录里运行、用 --config 指定，或先运行 hcf init 文稿目录。",
-            en=f"There is no {file}; run this in the project's folder, give --config, or write one with hcf init FOLDER.",
-        ) from None
+        raise no_config(file) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(zh=f"读不了配置文件 {file}：{error}。", en=f"Cannot read {file}: {error}.") from error
 

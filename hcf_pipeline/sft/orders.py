@@ -78,6 +78,7 @@ def _train_adapter(order: Order, say: Say) -> Any:
             return train_adapter(
                 base=Path(order["base"]),
                 base_name=order["base_name"],
+                base_revision=order["base_revision"] or None,
                 samples=Path(order["samples"]),
                 lora=LoraSettings.model_validate(order["lora"]),
                 quantize=order["quantize"],

@@ -47,7 +47,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 MAX_LOGGED_STEPS = 200
 REVISION = 2  # of how an adapter is trained: raise it when the same run would give other weights
 LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes", "tokenizers")
-NO_WEIGHT = {"checkpoint_steps", "held_out_samples"}  # settings of [lora] that change none
+NO_WEIGHT = {"enabled", "checkpoint_steps", "held_out_samples"}  # settings of [lora] that change none
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,14 @@ def train_adapter(
     say: Callable[[str], None] = lambda line: None,
     *,
     base_name: str = "embedded",
+    base_revision: str | None = None,
     left_out: Collection[str] = (),
     n_threads: int = 0,
 ) -> TrainReport:
     """Writes a standard PEFT folder with training_log.jsonl and loss.png into `out`.
 
     Checkpoints go to `work`; called again with the same input, it continues from the newest one there that is whole.
-    `base_name` is what adapter_config.json calls the base, in place of the path; `left_out` are held-out transcripts
+    `base_name` (and `base_revision`, of the Hub) is what adapter_config.json calls the base, in place of the path; `left_out` are held-out transcripts
     that nothing is judged by; `n_threads` is as [run] threads; `say` gets lines for the log. Raises DataError when no
     sample fits max_length, ArtifactError for a base that cannot be loaded.
     """
@@ -112,7 +113,7 @@ def train_adapter(
             model = model.to(trains_in(target))
         trainer = make_trainer(model, chat_format.tokenizer, train, config, lora_config(lora), run, report)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        _save_adapter(trainer.model, out, base_name)
+        _save_adapter(trainer.model, out, base_name, base_revision)
         state, tokens_per_s = trainer.state, trainer.tokens_per_s
         del model, trainer
         before, after = _losses(base, out, device, quantize, chat_format, judged)
@@ -286,7 +287,7 @@ def trainer_config(lora: LoraSettings, work: Path, n_steps: int, device: str) ->
     )
 
 
-def _save_adapter(model: object, out: Path, base_name: str) -> None:
+def _save_adapter(model: object, out: Path, base_name: str, base_revision: str | None) -> None:
     from peft import PeftModel
 
     assert isinstance(model, PeftModel)
@@ -294,7 +295,7 @@ def _save_adapter(model: object, out: Path, base_name: str) -> None:
     (out / "README.md").unlink(missing_ok=True)
     file = out / ADAPTER_CONFIG
     config = json.loads(file.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base_name
+    config["base_model_name_or_path"], config["revision"] = base_name, base_revision
     # PEFT writes a set here, in an order that differs from process to process
     config["target_modules"] = sorted(config["target_modules"])
     file.write_text(json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True), encoding="utf-8")

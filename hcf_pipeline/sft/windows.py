@@ -47,7 +47,7 @@ def windows(pairs: Iterable[Pair], sft: SftSettings, tally: Counter[str]) -> Ite
             size = len(pair.guest_text) + len(pair.host_text)
             tally[CUT] += 1
         if pending and (
-            pair.first_turn != pending[-1].last_turn + 1
+            pair.first_turn - pending[-1].last_turn not in (0, 1)  # 0: the next passage of one turn of a monologue
             or len(pending) == sft.max_pairs
             or n_chars + size > sft.max_chars
         ):
@@ -65,7 +65,7 @@ def _window(pairs: list[Pair], n_chars: int) -> Window:
 
 
 def _cut(pair: Pair, max_chars: int) -> Pair:
-    guest = _last_sentences(pair.guest_text, max(max_chars // 2, max_chars - len(pair.host_text)))
+    guest = pair.guest_text and _last_sentences(pair.guest_text, max(max_chars // 2, max_chars - len(pair.host_text)))
     host = _first_sentences(pair.host_text, max_chars - len(guest))
     return pair._replace(guest_text=guest, host_text=host)
 

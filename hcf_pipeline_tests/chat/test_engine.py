@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import pty
 import select
@@ -52,6 +53,35 @@ def test_today_is_the_day_in_the_time_zone_of_the_settings_unless_one_is_set(fin
     assert (east - west).days in (1, 2)  # they are 25 hours apart
     engine = open_engine(finished, retrieval__today="2024-01-03")
     assert [str(period.until) for period in engine.query("今天他说了什么").periods] == ["2024-01-03"]
+
+
+def test_a_question_about_a_day_is_answered_with_what_that_day_was_about(finished: Finished) -> None:
+    engine = open_engine(finished, lora__enabled=False)
+    day = datetime.date(2024, 3, 23)
+    for answer in (
+        engine.answer("2024年3月5日聊了什么？"),
+        engine.answer("聊了什么？", span=(day, day)),
+        engine.answer("江照野2024年3月5日都说了些什么？"),
+    ):
+        assert not answer.abstained and answer.quotes and len({c.date for c in answer.citations}) == 1
+
+
+def test_a_day_without_a_broadcast_is_said_to_have_none_with_the_nearest_two(finished: Finished) -> None:
+    engine = open_engine(finished, lora__enabled=False)
+    answer = engine.answer("2024年3月6日聊了什么？")
+    assert answer.abstained and answer.text == "文稿里没有 2024-03-06 的直播。离它最近的是 2024-03-05、2024-03-11。"
+    later = engine.answer("聊了什么？", span=(datetime.date(2030, 1, 1), None))
+    assert later.abstained and later.text.startswith("文稿里没有 2030-01-01 以后 的直播。离它最近的是 2024-")
+
+
+def test_a_link_is_made_of_what_is_known_of_a_citation(finished: Finished) -> None:
+    engine = open_engine(finished, corpus__link="https://x.example/{date}/{path}", lora__enabled=False)
+    citation = engine.answer(QUESTION).citations[0]
+    assert citation.link and citation.link.startswith(f"https://x.example/{citation.date}/2024%E5%B9%B4")
+    assert (
+        open_engine(finished, corpus__link="https://x.example/?t={start_s}").answer(QUESTION).citations[0].link is None
+    )
+    assert open_engine(finished, corpus__link="{url}").answer(QUESTION).citations[0].link is None
 
 
 def test_a_question_longer_than_the_window_is_still_answered(finished: Finished) -> None:

@@ -16,7 +16,7 @@ from hcf_pipeline.cli.parser import hoist
 from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import ROOT, Project, clean_environment
 
-COMMANDS = ["demo", "refresh", "status", "retrieve", "ask", "chat", "check", "login", "init", "ui", "corpus"]
+COMMANDS = ["demo", "refresh", "status", "retrieve", "ask", "chat", "check", "login", "init", "turns", "ui", "corpus"]
 
 
 @pytest.fixture
@@ -114,11 +114,31 @@ def test_init_writes_settings_for_an_unknown_folder_and_keeps_the_old_file(bare:
     assert findings["corpus"]["verdict"] == "ok" and "3 of 3 files usable, 18 turns" in findings["corpus"]["text"]
 
 
+def test_turns_shows_how_a_file_is_read(bare: Project) -> None:
+    file = bare.corpus / "2024-01-01.md"
+    text = "---\ntitle: 一\n---\n# 第1期\n**水友** (00:05)：在吗\n\n**江照野** (00:07)：在的，你说。\n老魏：我插一句\n"
+    file.write_bytes(text.encode("gb18030"))
+    assert bare.json("turns", "2024-01-01.md") == bare.json("turns", str(file)) == {
+        "file": "2024-01-01.md", "form": "label", "encoding": "GB18030", "date": "2024-01-01",
+        "turns": [
+            {"turn": 1, "side": "guest", "label": "水友", "text": "在吗", "start_s": 5.0, "flags": []},
+            {"turn": 2, "side": "host", "label": "江照野", "text": "在的，你说。", "start_s": 7.0, "flags": ["unknown_label"]},
+        ],
+        "unknown_labels": {"老魏": 1},
+        "left_out": {"heading": 1, "speaker in doubt": 1, "front matter": 3},
+    }  # fmt: skip
+    shown = bare.hcf("--lang", "en", "turns", "2024-01-01.md").stdout
+    assert "host 江照野" in shown and "0:07" in shown and "老魏 1" in shown
+    file.write_text("谁也没有写明", encoding="utf-8")
+    refused = bare.hcf("--lang", "en", "turns", "2024-01-01.md")
+    assert refused.returncode == 1 and "no turn with a known label" in refused.stderr and "hcf init" in refused.stderr
+
+
 def test_check_says_what_would_stop_a_refresh(bare: Project) -> None:
     done = bare.hcf("--lang", "en", "check", HCF_CORPUS__PATH="nowhere")
     assert done.returncode == 1 and "no corpus folder" in done.stdout
     findings = {finding["name"] for finding in bare.json("check")["findings"]}
-    assert findings == {"corpus", "pairs", "disk", "memory", "gpu", "token"}
+    assert findings == {"corpus", "turns", "turn", "pairs", "disk", "memory", "gpu", "token"}
 
 
 def corpus_findings(bare: Project, text: str, toml: str = "") -> dict[str, dict[str, str]]:

@@ -92,7 +92,9 @@ def test_a_project_elsewhere_takes_the_sample_of_the_clone_whose_code_runs(tmp_p
     demo = demo_settings(own, sample_of(tmp_path))
     assert demo.corpus_path == SAMPLE and demo.home == tmp_path / ".hcf-demo"
     assert demo.reads("corpus") == {
-        f"corpus.{k}": v for k, v in CorpusSettings().model_dump(mode="json").items() if k not in ("path", "git_url")
+        f"corpus.{k}": v
+        for k, v in CorpusSettings().model_dump(mode="json").items()
+        if k not in ("path", "git_url", "link")
     }
 
 
@@ -120,4 +122,19 @@ def test_the_demo_answers_in_a_project_that_init_wrote_for_other_transcripts(
     done = project.hcf("--lang", "en", "demo")
     assert done.returncode == 0, done.stderr
     assert "0 assets made" in done.stdout and done.stdout.count("Q: ") == 3 and "江照野" in done.stdout
-    assert "hcf chat --home .hcf-demo" in done.stdout and not project.home.exists()
+    assert "hcf chat --home .hcf-demo" in done.stdout and not (project.home / "faiss_index").exists()
+
+
+@pytest.mark.parametrize("command", [["check"], ["corpus", "fetch"], ["refresh"], ["ask", "什么"]])
+def test_without_an_hcf_toml_the_one_way_on_is_said(tmp_path: Path, command: list[str]) -> None:
+    done = Project(tmp_path).hcf("--lang", "en", *command)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    assert "hcf init FOLDER" in said or command[0] == "corpus"
+    if command[0] == "check":  # the machine is looked at all the same
+        assert "main memory" in said and "disk" in said
+
+
+def test_a_file_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+    done = Project(tmp_path).hcf("--lang", "en", "--config", "mine.toml", "check")
+    assert done.returncode == 1 and f"There is no {tmp_path / 'mine.toml'}" in done.stderr

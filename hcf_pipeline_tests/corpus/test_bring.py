@@ -10,6 +10,7 @@ import pytest
 
 from hcf_pipeline.corpus.git import fetch_corpus
 from hcf_pipeline.corpus.survey import survey
+from hcf_pipeline.corpus.tables import NO_TURN
 from hcf_pipeline.errors import CorpusError, MachineError, ToolMissing
 from hcf_pipeline.settings import CorpusSettings
 
@@ -98,7 +99,7 @@ def test_a_look_at_a_folder_finds_labels_dates_and_noise(tmp_path: Path) -> None
     assert found.host == "老王"
     assert found.labels == (("老王", 25), ("观众A", 20), ("观众B", 20))  # by the text behind them
     assert [n for _, n in found.noise] == [5] and found.refused == ()
-    assert (found.n_dated, found.without_turns, found.n_files) == (5, ("说明.md",), 6)
+    assert (found.n_dated, found.without_turns, found.n_files) == (5, (("说明.md", NO_TURN),), 6)
     corpus = tomllib.loads(found.toml("x"))["corpus"]
     settings = CorpusSettings.model_validate(corpus)
     assert settings.host_labels == ["老王"] and settings.noise and "*.txt" in settings.include

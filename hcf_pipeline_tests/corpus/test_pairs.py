@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcf_pipeline.corpus.pairs import Pair, pair_turns
-from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL, Grammar, Transcript, parse_transcript
+from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns, passages
+from hcf_pipeline.corpus.transcript import (
+    CUT_OFF,
+    NOISE_REMOVED,
+    UNKNOWN_LABEL,
+    Grammar,
+    Transcript,
+    Turn,
+    parse_transcript,
+)
 from hcf_pipeline.settings import CorpusSettings
 
 SETTINGS = CorpusSettings(host_labels=["甲"], guest_labels=["乙"])
@@ -134,3 +142,22 @@ def test_no_flag_of_a_turn_or_of_a_removed_one_beside_it_is_lost(spoken: list[Sp
         if after and after.side == "host" and not after.text:
             flags |= set(after.flags.split())
         assert set(pair.flags.split()) == flags
+
+
+@given(text=st.text(st.sampled_from("说话了很多。！？…\n」 a"), max_size=200), max_chars=st.integers(1, 40))
+def test_the_passages_of_a_monologue_hold_every_character_and_none_is_too_long(text: str, max_chars: int) -> None:
+    found = list(passages(text, max_chars))
+    assert "".join("".join(found).split()) == "".join(text.split())
+    assert all(0 < len(passage) <= max_chars and passage == passage.strip() for passage in found)
+
+
+def test_a_passage_of_a_monologue_ends_where_a_sentence_does() -> None:
+    turns = [Turn(1, "host", "小禾", "一句话。" * 100, ""), Turn(2, "host", "小禾", "断了", CUT_OFF)]
+    pairs = list(monologue_pairs(turns))
+    assert [pair.no for pair in pairs] == [1, 2, 3] and {pair.guest_text for pair in pairs} == {""}
+    assert [len(pair.host_text) for pair in pairs] == [300, 100, 2]
+    assert [(pair.first_turn, pair.last_turn, pair.flags) for pair in pairs] == [
+        (1, 1, ""),
+        (1, 1, ""),
+        (2, 2, CUT_OFF),
+    ]

@@ -97,8 +97,8 @@ def test_a_report_from_before_the_labels_were_counted_is_read(corpus: Path, tmp_
 @pytest.mark.parametrize(
     ("content", "reason", "byte"),
     [
-        (b"\xd2\xd2\xa3\xba", tables.NOT_UTF8, 0),
-        ("乙：好\n".encode() + b"\xff\xfe", tables.NOT_UTF8, len("乙：好\n".encode())),
+        (b"\xff\xff\xff", tables.UNKNOWN_ENCODING, 0),
+        ("乙：好\n".encode() + b"\xff\xfe", tables.UNKNOWN_ENCODING, len("乙：好\n".encode())),
         (b"", tables.EMPTY, 0),
         (b"\xef\xbb\xbf \n", tables.EMPTY, 0),
         ("没有称呼的一段话".encode(), tables.NO_TURN, 0),

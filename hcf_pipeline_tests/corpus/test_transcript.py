@@ -109,7 +109,7 @@ def test_one_repeat_in_ten_turns_does_not_weaken_that_proof() -> None:
 def test_where_speakers_repeat_their_labels_standing_between_two_of_one_proves_nothing() -> None:
     text = "乙：问\n甲：答\n甲：接着答\n甲：还没完\n预算：三万\n甲：完了"
     turns = parse_transcript(text, GRAMMAR).turns
-    assert [(turn.text, turn.flags) for turn in turns[-2:]] == [("还没完\n预算：三万", UNKNOWN_LABEL), ("完了", "")]
+    assert [(turn.text, turn.flags) for turn in turns[-2:]] == [("还没完", UNKNOWN_LABEL), ("完了", "")]
 
 
 @pytest.mark.parametrize(
@@ -152,16 +152,17 @@ def test_words_that_can_be_nobodys_name_are_the_turns_own_however_often_they_rec
     assert not transcript.unknown_labels
 
 
-def test_a_single_line_start_that_could_be_a_name_is_words_in_doubt() -> None:
+def test_a_single_line_start_that_could_be_a_name_is_set_aside_with_what_follows() -> None:
     transcript = parse_transcript("乙：问\n甲：前面\n预算：三万\n后面\n乙：好", GRAMMAR)
-    assert [(turn.text, turn.flags) for turn in transcript.turns][1] == ("前面\n预算：三万\n后面", UNKNOWN_LABEL)
+    assert [(turn.text, turn.flags) for turn in transcript.turns][1] == ("前面", UNKNOWN_LABEL)
+    assert transcript.left_out == {"speaker in doubt": 2}
     assert transcript.unknown_labels == {"预算": 1}
     assert [pair.flags for pair in pair_turns(transcript.turns)] == [UNKNOWN_LABEL]
 
 
-def test_what_recurs_within_one_turn_recurs_as_words_do() -> None:
+def test_what_recurs_within_one_turn_takes_no_turn_and_is_nobodys() -> None:
     turns = parse_transcript("乙：问\n甲：前面\n预算：三万\n预算：四万\n乙：好", GRAMMAR).turns
-    assert [turn.text for turn in turns] == ["问", "前面\n预算：三万\n预算：四万", "好"]
+    assert [(turn.no, turn.text) for turn in turns] == [(1, "问"), (2, "前面"), (3, "好")]
 
 
 def test_settings_say_who_is_a_speaker_and_what_is_not() -> None:
@@ -186,7 +187,6 @@ def test_a_line_that_is_only_a_name_opens_no_turn(name: str) -> None:
     [
         "12:30 开播",
         "- 价格：三块",
-        "# 小节：一",
         "https://example.com/a",
         "他说了很多很多话以后才想起来这件事：没带钱",
         "“好”：这样",
@@ -200,7 +200,8 @@ def test_what_only_looks_like_a_label_stays_with_its_turn(line: str) -> None:
 
 def test_text_before_the_first_label_is_counted_and_left_out() -> None:
     transcript = parse_transcript("# 标题\n说明文字\n甲：好", GRAMMAR)
-    assert transcript.n_chars_before_first_label == len("# 标题说明文字")
+    assert transcript.n_chars_before_first_label == len("说明文字")
+    assert transcript.left_out == {"heading": 1, "before the first label": 1}
     assert [turn.text for turn in transcript.turns] == ["好"]
 
 
@@ -278,12 +279,35 @@ def test_a_last_turn_that_was_removed_keeps_both_its_flags() -> None:
         ("2025-05-01-2-INC.md", datetime.date(2025, 5, 1)),
         ("2023年08月/2023-08-xx-UNK.md", None),
         ("2023-13-40.md", None),
-        ("2024-01-01/notes.md", None),
+        ("2024-01-01/notes.md", datetime.date(2024, 1, 1)),
     ],
 )
-def test_the_date_is_the_file_names_or_none(name: str, date: datetime.date | None) -> None:
+def test_the_date_is_the_paths_or_none(name: str, date: datetime.date | None) -> None:
     assert GRAMMAR.date_of(name) == date
 
 
 def test_a_longer_label_wins_over_one_that_it_begins_with() -> None:
     assert parsed("甲哥：来了") == [("甲哥", "来了")]
+
+
+def test_where_everybody_is_a_guest_whoever_speaks_is_one_and_words_are_words() -> None:
+    text = "阿贵：在吗？\n小禾：在。\n老蓝：价格多少？\n小禾：注意：只说一次。\n三十块。\n阿贵：好。\n小禾：再见。\n老蓝：再见。"
+    guests = Grammar(CorpusSettings(host_labels=["小禾"], guest_labels=["*"]))
+    found = parse_transcript(text, guests)
+    assert [(turn.side, turn.label) for turn in found.turns] == [
+        ("guest", "阿贵"),
+        ("host", "小禾"),
+        ("guest", "老蓝"),
+        ("host", "小禾"),
+        ("guest", "阿贵"),
+        ("host", "小禾"),
+        ("guest", "老蓝"),
+    ]
+    assert found.turns[3].text == "注意：只说一次。\n三十块。" and not found.unknown_labels
+    assert [turn.no for turn in found.turns] == list(range(1, 8)) and not any(turn.flags for turn in found.turns)
+
+
+def test_a_speaker_who_is_set_is_no_guest_though_everybody_is_one() -> None:
+    text = "阿贵：在吗？\n小禾：在。\n导播：切一下。\n小禾：好。\n导播：好了。\n阿贵：嗯？\n小禾：嗯。"
+    grammar = Grammar(CorpusSettings(host_labels=["小禾"], guest_labels=["*"], other_labels=["导播"]))
+    assert "导播" not in {turn.label for turn in parse_transcript(text, grammar).turns}

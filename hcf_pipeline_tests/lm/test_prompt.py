@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hcf_pipeline.lm.prompt import (
     CONTEXT_HEADING,
+    GO_ON,
     QUESTION_HEADING,
     QUOTE,
     Exchange,
@@ -76,7 +77,12 @@ def read(messages: list[Message]) -> tuple[str, list[Exchange], list[str], str]:
     return messages[0]["content"], exchanges, *read_asked(messages[-1]["content"])
 
 
-@given(hostile, st.lists(st.builds(Exchange, hostile, hostile), max_size=2), st.lists(hostile, max_size=4), hostile)
+@given(
+    hostile,
+    st.lists(st.builds(Exchange, hostile.filter(bool), hostile), max_size=2),
+    st.lists(hostile, max_size=4),
+    hostile,
+)
 def test_a_prompt_is_read_back_as_what_it_was_made_of_whatever_people_say(
     system: str, exchanges: list[Exchange], passages: list[str], question: str
 ) -> None:
@@ -100,12 +106,16 @@ def test_a_passage_cannot_pass_for_the_next_one_or_for_the_question() -> None:
     )
 
 
-@given(st.text())
+@given(st.text(min_size=1))
 def test_what_people_say_stays_as_they_said_it(text: str) -> None:
     messages = build_messages("系统", [Exchange(text, text)], text)
     assert messages[2]["content"] == text
     if not OURS.search(text):
         assert messages[1]["content"] == messages[3]["content"] == text
+
+
+def test_where_nobody_asks_the_persona_is_asked_to_go_on() -> None:
+    assert [message["content"] for message in build_messages("系统", [Exchange("", "三块")])] == ["系统", GO_ON, "三块"]
 
 
 def test_control_tokens_are_left_to_those_who_encode_the_text() -> None:

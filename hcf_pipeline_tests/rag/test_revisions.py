@@ -131,7 +131,7 @@ def fingerprints(folder: Path) -> dict[str, str]:
     ]
     arrays = [(file.relative_to(segment).as_posix(), np.load(file)) for file in files]
     return {
-        "chunk rows": hash_of([list(row) for row in rows]),
+        "chunk rows": hash_of([[value for value in row if value is not None] for row in rows]),
         "vectors": hash_of([(vector.round(2) + 0.0).tolist() for vector in vectors]),
         "index": hash_of([(name, str(array.dtype), array.tolist()) for name, array in arrays]),
     }

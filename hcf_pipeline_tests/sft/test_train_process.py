@@ -51,7 +51,7 @@ def messages(folder: Path) -> list[str]:
 def training(base: Path, samples: Path, folder: Path, epochs: float) -> dict[str, object]:
     lora = LORA.model_copy(update={"max_steps": 0, "epochs": epochs})
     return {
-        "task": "adapter", "threads": 1, "base": str(base), "base_name": "embedded", "samples": str(samples),
+        "task": "adapter", "threads": 1, "base": str(base), "base_name": "embedded", "base_revision": "", "samples": str(samples),
         "lora": lora.model_dump(mode="json"), "quantize": "none", "device": "cpu", "left_out": [], "home": str(folder),
         "work": str(folder / "work"), "out": str(folder / "out"),
     }  # fmt: skip

@@ -89,20 +89,24 @@ def turn_table(
     metadata=columns(
         PAIR_SCHEMA,
         pair="from 1, in file order",
-        guest_text="the guest's turns before the answer, joined",
+        guest_text="the guest's turns before the answer, joined; empty where nobody asks",
         host_text="the host's turns that follow, joined",
         first_turn="number of the first turn of the pair",
         last_turn="number of the last turn of the pair",
     ),
 )
-def parsed_pairs(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult[None]:
+def parsed_pairs(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
+) -> dg.MaterializeResult[None]:
     step = Step(context, store)
     before = step.previous()
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         turns = inputs[TURN_TABLE].path / TURNS
         previous = before.path if before else None
-        version, n_pairs, personas = write_pair_table(turns, folder, previous)
+        version, n_pairs, personas = write_pair_table(
+            turns, folder, previous, is_monologue=settings.sections.corpus.is_monologue
+        )
         step.notes["transcripts_paired"] = n_made(folder / PAIRS, previous and previous / PAIRS)
         hosts = personas or TurnReport.load(inputs[TURN_TABLE].file(REPORT)).host_labels
         metadata: Metadata = {

@@ -22,7 +22,7 @@ from hcf_pipeline.chat.releases import moved_pins
 from hcf_pipeline.corpus.questions import asked_in_corpus
 from hcf_pipeline.corpus.tables import PAIRS
 from hcf_pipeline.defs.publishing import OWNERS, Step
-from hcf_pipeline.defs.samples import N_SAMPLES, cell
+from hcf_pipeline.defs.samples import N_SAMPLES, cell, place
 from hcf_pipeline.gates import GATES, judge, refuse
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
@@ -47,15 +47,21 @@ NOTHING_ASKED = (
 def release(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
 ) -> dg.MaterializeResult[None]:
+    def wanted_adapter(inputs: Mapping[str, Artifact]) -> Artifact | None:
+        """A hold may name one that nobody wants any more."""
+        return inputs.get(LORA_ADAPTER) if settings.sections.lora.enabled else None
+
     def admit(inputs: Mapping[str, Artifact]) -> None:
         """Also what was made before is asked for: since then the corpus, or the questions, may have changed."""
         refuse_while_held(store)
-        judged = {name: inputs[name] for name in (LORA_ADAPTER, FAISS_INDEX, RETRIEVAL_SCORECARD) if name in inputs}
+        judged = {name: inputs[name] for name in (FAISS_INDEX, RETRIEVAL_SCORECARD)}
+        if adapter := wanted_adapter(inputs):
+            judged[LORA_ADAPTER] = adapter
         judged[TURN_TABLE] = made_from(store, inputs[FAISS_INDEX], [CHUNK_TABLE, TURN_TABLE])
         refuse({gate: judge(gate, judged[gate.asset], store, settings) for gate in GATES if gate.asset in judged})
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        made = release_of(store, settings, inputs[FAISS_INDEX], inputs.get(LORA_ADAPTER))
+        made = release_of(store, settings, inputs[FAISS_INDEX], wanted_adapter(inputs))
         made.save(folder)
         held = hold_on(store)
         metadata: Metadata = {
@@ -95,10 +101,11 @@ def sample_answers(
                 answer = engine.answer(question)
                 quotes = [
                     f"> **{cell(q.label)}** {cell(q.text)} [{q.n}] {q.date or '?'} `{cell(q.transcript)}` {q.turn}"
+                    f"{place(q.start_s, q.link)}"
                     for q in answer.quotes
                 ]
                 sources = [
-                    f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}"
+                    f"[{c.n}] {c.date or '?'} `{cell(c.transcript)}` {c.turns[0]}–{c.turns[1]}{place(c.start_s, c.link)}"
                     for c in answer.citations
                 ]
                 shown.append("\n\n".join([f"**{cell(question)}**", *quotes, cell(answer.text), *sources]))

@@ -45,6 +45,7 @@ VECTOR_CACHE = "cache/vectors"
         speakers="labels, in order of appearance",
         said_by="position of each turn's label among the speakers",
         n_chars="characters of the turns",
+        starts_s="when each turn begins, in seconds from the file's beginning; null where nobody wrote it",
     ),
 )
 def chunk_table(

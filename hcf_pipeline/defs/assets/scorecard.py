@@ -80,7 +80,7 @@ def retrieval_scorecard(
         card = Scorecard(tuple(sets))
         card.save(folder)
         draw(card, folder)
-        return Built(scorecard_shown(card, folder), card.content)
+        return Built(scorecard_shown(card, folder, nobody_asks=sections.corpus.is_monologue), card.content)
 
     return step.publish(build)
 

@@ -16,7 +16,7 @@ from hcf_pipeline.defs.publishing import OWNERS, Step, columns
 from hcf_pipeline.defs.samples import sample_table
 from hcf_pipeline.defs.sft.order import numbers, ordered, plain, training_metadata
 from hcf_pipeline.files import file_sha256, hash_of
-from hcf_pipeline.hub.models import model_folder
+from hcf_pipeline.hub.models import model_folder, model_source
 from hcf_pipeline.lm.prompt import NEUTRAL_SYSTEM, system_prompt
 from hcf_pipeline.machine.hardware import resolve_quantize
 from hcf_pipeline.settings import Settings
@@ -123,7 +123,7 @@ def lora_adapter(
         order = {
             "task": "adapter",
             "base": str(model_folder(inputs[BASE_MODEL])),
-            "base_name": sections.base.model,
+            **_base_as_named(store, inputs[BASE_MODEL]),
             "samples": str(inputs[SFT_DATASET].path / SAMPLES),
             "lora": sections.lora.model_dump(mode="json"),
             "quantize": resolve_quantize(sections.base.quantize, sections.chat.device),  # as in the recipe
@@ -139,6 +139,22 @@ def lora_adapter(
         return Built(training_metadata(report, folder), hash_of(learnt))  # the picture of the loss doesn't count
 
     return step.publish(build)
+
+
+def _base_as_named(store: Store, base: Artifact) -> dict[str, str]:
+    """What adapter_config.json calls the base, so that plain PEFT finds it, and no path of this machine is in it.
+
+    One of the Hub by id and commit. One that was built here by its place under the home: PEFT takes that from the working
+    folder, so it loads where that is the home. A folder of the user's as hcf.toml names it, an absolute one by its name.
+    """
+    source = model_source(base)
+    if source.source == "embedded":
+        return {"base_name": model_folder(base).relative_to(store.home).as_posix(), "base_revision": ""}
+    if source.source == "hub":
+        return {"base_name": source.model, "base_revision": source.revision}
+    given = Path(source.model)
+    is_local = given.is_absolute() or source.model.startswith("~")
+    return {"base_name": given.name if is_local else given.as_posix(), "base_revision": ""}
 
 
 def _seen_by_the_judged(store: Store, base: Artifact, samples: Artifact) -> Collection[str]:

@@ -1,5 +1,5 @@
-"""What stays as it is whatever changed: the release while a hold keeps every new one back, training while there is nothing to
-learn. The rest of the pipeline goes on: search and quotations need no training.
+"""What stays as it is whatever changed: the release while a hold keeps every new one back, training while it is off or there
+is nothing to learn. The rest of the pipeline goes on: search and quotations need no training.
 """
 
 from __future__ import annotations
@@ -23,13 +23,21 @@ def standstill(states: Mapping[str, AssetState], store: Store, settings: Setting
     """The assets that are left as they are, fresh or not."""
     held = hold_on(store)
     kept: set[str] = {RELEASE} if held is not None and held.everything else set()
-    if untrainable(states, store, settings):
+    if switched_off(settings) or untrainable(states, store, settings):
         kept |= set(TRAINING)
     return frozenset(kept)
 
 
+def switched_off(settings: Settings) -> frozenset[str]:
+    """The assets that nobody wants: those of training where [lora] enabled is false. They wait for nothing."""
+    return frozenset() if settings.sections.lora.enabled else frozenset(TRAINING)
+
+
 def untrainable(states: Mapping[str, AssetState], store: Store, settings: Settings) -> DataError | None:
-    """Why there is nothing to learn from in the pairs as they are; None where there is, or where that can't be told."""
+    """Why there is nothing to learn from in the pairs as they are; None where there is, where that can't be told, and where
+    nobody wants to train."""
+    if switched_off(settings):
+        return None
     version = states[PARSED_PAIRS].version
     try:
         pairs = store.open(PARSED_PAIRS, version).path / PAIRS if version else None

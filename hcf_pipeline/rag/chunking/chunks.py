@@ -1,8 +1,8 @@
 """The chunk table: runs of consecutive turns, in parts (see corpus/parts.py), one broadcast at a time.
 
 A chunk's text is the words of its turns, one turn after the other. Who says them stands beside the text, never in it:
-for each turn its number, its speaker and where its words end; a turn's words may hold line breaks, and any colon is a
-word's. Where a long turn is cut, each piece has number and speaker. The chunk id names the place by content (transcript,
+for each turn its number, its speaker, where its words end and when it begins; a turn's words may hold line breaks, and
+any colon is a word's. Where a long turn is cut, each piece has number, speaker and time of the whole turn. The chunk id names the place by content (transcript,
 text, and the how-manieth of that text there), so an edit elsewhere in the file leaves it as it is.
 """
 
@@ -43,6 +43,7 @@ CHUNK_SCHEMA = pa.schema(
         pa.field("speakers", pa.list_(pa.string()), nullable=False),  # the labels, in order of appearance
         pa.field("said_by", pa.list_(pa.int16()), nullable=False),  # each turn's position among the speakers
         pa.field("n_chars", pa.int32(), nullable=False),  # of the turns' words
+        pa.field("starts_s", pa.list_(pa.float64())),  # when each turn begins; null where no turn has a time
     ]
 )
 
@@ -58,13 +59,15 @@ class Chunk(NamedTuple):
     speakers: list[str]
     said_by: list[int]
     n_chars: int
+    starts_s: list[float | None] | None = None  # last, as tables and indexes from before have no such column
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """What each turn says, and who."""
         starts = [0, *[end + 1 for end in self.ends]]
-        spans = zip(self.turn_nos, self.said_by, starts, self.ends, strict=False)
-        return tuple([Line(no, self.speakers[by], self.text[start:end]) for no, by, start, end in spans])
+        times = self.starts_s or [None] * len(self.ends)
+        spans = zip(self.turn_nos, self.said_by, starts, self.ends, times, strict=False)
+        return tuple([Line(no, self.speakers[by], self.text[start:end], at) for no, by, start, end, at in spans])
 
     def with_lines(self, lines: Sequence[Line]) -> Chunk:
         """The same chunk (by id) with other lines, at least one."""
@@ -123,7 +126,7 @@ def chunk_transcript(path: str, turns: Sequence[Turn], settings: ChunkSettings) 
 def _lines(turns: Sequence[Turn], span: Span) -> list[Line]:
     """The turns of a span, the first and the last as far as it goes; only what is in the span is copied."""
     first, begin, last, end = span
-    lines = [Line(turn.no, turn.label, turn.text) for turn in turns[first : last + 1]]
+    lines = [Line(turn.no, turn.label, turn.text, turn.start_s) for turn in turns[first : last + 1]]
     if first == last:
         return [lines[0]._replace(text=lines[0].text[begin:end])] if begin or end < len(lines[0].text) else lines
     if begin:
@@ -134,6 +137,7 @@ def _lines(turns: Sequence[Turn], span: Span) -> list[Line]:
 
 
 def _chunk(chunk_id: str, lines: Sequence[Line], text: str) -> Chunk:
+    starts_s = [line.start_s for line in lines]
     speakers = {label: n for n, label in enumerate(dict.fromkeys([line.label for line in lines]))}
     return Chunk(
         chunk_id=chunk_id,
@@ -146,6 +150,7 @@ def _chunk(chunk_id: str, lines: Sequence[Line], text: str) -> Chunk:
         speakers=list(speakers),
         said_by=[speakers[line.label] for line in lines],
         n_chars=len(text) - len(lines) + 1,
+        starts_s=starts_s if any(at is not None for at in starts_s) else None,
     )
 
 

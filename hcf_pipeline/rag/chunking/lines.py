@@ -12,6 +12,7 @@ class Line(NamedTuple):
     turn: int
     label: str
     text: str
+    start_s: float | None = None  # when the turn begins, seconds from the file's beginning; None where nobody wrote it
 
 
 class Said(Protocol):
@@ -21,6 +22,11 @@ class Said(Protocol):
     def label(self) -> str: ...
     @property
     def text(self) -> str: ...
+
+
+def begins_at(lines: Iterable[Line]) -> float | None:
+    """When the first turn begins that has a time."""
+    return next((line.start_s for line in lines if line.start_s is not None), None)
 
 
 def words_of(lines: Iterable[Said]) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hcf_pipeline.corpus.pairs import Pair
 from hcf_pipeline.corpus.tables import read_pairs
 from hcf_pipeline.machine.quiet import quiet_libraries
 from hcf_pipeline.machine.threads import threads
@@ -84,14 +85,24 @@ def _texts(pairs: Path, held_out: Collection[str]) -> tuple[list[str], list[str]
     """Questions and answers long enough to say something; all of them where that leaves too few."""
     left_out = frozenset(held_out)
     found = [
-        (pair.guest_text, pair.host_text)
+        texts
         for path, _, of_transcript in read_pairs(pairs)
         if path not in left_out
-        for pair in of_transcript
+        for texts in _asked_and_said(of_transcript)
     ]
     telling = [(q, a) for q, a in found if len(q) >= MIN_QUESTION_CHARS and len(a) >= MIN_ANSWER_CHARS]
     used = telling if len(telling) >= BATCH else found
     return [question for question, _ in used], [answer for _, answer in used]
+
+
+def _asked_and_said(pairs: Sequence[Pair]) -> Iterator[tuple[str, str]]:
+    """Question and answer; in a monologue the passage before stands for the question: both speak of one thing."""
+    before = ""
+    for pair in pairs:
+        question = pair.guest_text or before
+        if question:
+            yield question, pair.host_text
+        before = pair.host_text
 
 
 def _fit_tokenizer(questions: Sequence[str], answers: Sequence[str], vocab_size: int) -> Tokenizer:

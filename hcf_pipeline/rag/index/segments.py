@@ -53,7 +53,10 @@ def write_segment(
         pa.ipc.new_file(sink, CHUNK_SCHEMA) as writer,
     ):
         for entry, columns in table.read(CHUNK_SCHEMA.names, paths):
-            rows = pa.RecordBatch.from_arrays(columns, schema=CHUNK_SCHEMA)
+            typed = [
+                column.cast(field.type) for column, field in zip(columns, CHUNK_SCHEMA, strict=True)
+            ]  # all null: none
+            rows = pa.RecordBatch.from_arrays(typed, schema=CHUNK_SCHEMA)
             writer.write_batch(rows)
             places = embeddings.places(as_hashes(rows["content_hash"]))
             if (places < 0).any():

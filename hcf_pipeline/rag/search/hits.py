@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from hcf_pipeline.rag.chunking.lines import Line, shown, words_of
+from hcf_pipeline.rag.chunking.lines import Line, begins_at, shown, words_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Hit:
     def text(self) -> str:
         """To be read: labels kept, one turn after the other."""
         return shown(self.lines)
+
+    @property
+    def start_s(self) -> float | None:
+        """When its first turn begins that has a time."""
+        return begins_at(self.lines)
 
     @property
     def words(self) -> str:

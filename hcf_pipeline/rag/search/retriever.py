@@ -23,10 +23,11 @@ from hcf_pipeline.rag.chunking.lines import Line
 from hcf_pipeline.rag.encode.encoder import Encoder
 from hcf_pipeline.rag.index.bm25 import Asked, LexicalIndex
 from hcf_pipeline.rag.index.index import EPOCH, NO_DATE, Index
-from hcf_pipeline.rag.search.dates import Mention, Period, mentions_in
+from hcf_pipeline.rag.search.dates import EVER, Mention, Period, Span, mentions_in
 from hcf_pipeline.rag.search.duplicates import originals
 from hcf_pipeline.rag.search.evidence import N_HITS, evidence
 from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.only_when import MOST_ROWS, asks_only_when, telling_terms
 from hcf_pipeline.rag.search.query import Query, read
 from hcf_pipeline.rag.search.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
@@ -100,8 +101,10 @@ class Retriever:
     def lexical(self) -> LexicalIndex:
         return self._index.lexical
 
-    def query(self, text: str, today: datetime.date | None = None) -> Query:
-        """A question, read once for all that is done with it.
+    def query(
+        self, text: str, today: datetime.date | None = None, span: Span = EVER, names: Sequence[str] = ()
+    ) -> Query:
+        """A question, read once for all that is done with it. `span` is what it is searched in, `names` who is asked.
 
         去年 and 上个月 are meant from `today`; without it from `[retrieval] today`, else from the newest broadcast's day: no
         clock is read here. Raises EmptyText for a blank question.
@@ -110,28 +113,64 @@ class Retriever:
         began = time.perf_counter()
         vector = self._encoder.encode_query(text)
         encoding_s = time.perf_counter() - began
-        mentions = self._mentions(text, today or self._settings.today or self._newest())
-        return read(text, mentions, vector, self._index.lexical, encoding_s)
+        day = today or self._settings.today or self._newest()
+        query = read(text, self._mentions(text, day), vector, self._index.lexical, encoding_s)
+        return self._asked_with_its_words(query, day, span, names)
+
+    def _asked_with_its_words(self, query: Query, today: datetime.date, span: Span, names: Sequence[str]) -> Query:
+        """A question that is only about a time has the words of that time for its terms; any other is as it was."""
+        named = [] if self._settings.date_factor == 1 else mentions_in(query.text, today, self._newest(today))
+        if not (named or any(span)) or not asks_only_when(query.text, named, names):
+            return query
+        since, until = span
+        periods = tuple(mention.period for mention in named) or (
+            Period(since or datetime.date.min, until or datetime.date.max),
+        )
+        rows = np.flatnonzero(self._named(periods) & _within(self._days, since, until))
+        query = replace(query, periods=periods, asks_only_when=True)
+        if not len(rows):
+            return query
+        rows = rows[:: -(-len(rows) // MOST_ROWS)]
+        terms = telling_terms(self._index.lexical, rows, [self._index.text(int(row)) for row in rows])
+        return replace(query, terms=terms, names_time=np.zeros(len(terms.terms), dtype=np.bool_))
+
+    def nearest_days(self, period: Period, n: int = 2) -> list[datetime.date]:
+        """The days of the broadcasts nearest to a time that there is none of, in their order."""
+        days = [EPOCH + datetime.timedelta(int(day)) for day in self._broadcast_days]
+        return sorted(sorted(days, key=lambda day: max(period.since - day, day - period.until))[:n])
 
     def search(
-        self, question: str | Query, k: int, since: datetime.date | None = None, until: datetime.date | None = None
+        self,
+        question: str | Query,
+        k: int,
+        since: datetime.date | None = None,
+        until: datetime.date | None = None,
+        *,
+        one_per_transcript: bool | None = None,
     ) -> list[Hit]:
         """At most k chunks, best first. With `since` or `until` (both inclusive) undated broadcasts are left out.
 
-        With a reranker the first ones are in its order, and keep the scores by which they were found.
+        With `one_per_transcript` (default: the setting) there are k unless fewer broadcasts have a term of the question or
+        come near it. With a reranker the first ones are in its order, and keep the scores by which they were found.
         """
         query = self.query(question) if isinstance(question, str) else question
-        found = self.candidates(query, self.n_read(k), since, until)
-        hits = self.hits(found, found.scores(self._settings.dense_weight), self.n_read(k))
-        return self.reranked(query, hits)[:k]
+        apart = self._settings.one_per_transcript if one_per_transcript is None else one_per_transcript
+        n = n_candidates = self.n_read(k)
+        while True:
+            found = self.candidates(query, n_candidates, since, until)
+            hits = self.hits(found, found.scores(self._settings.dense_weight), n, one_per_transcript=apart)
+            if not one_per_transcript or len(hits) >= n or n_candidates >= self._index.n_rows:
+                return self.reranked(query, hits)[:k]
+            n_candidates *= 4  # many chunks of few broadcasts
 
     def n_read(self, k: int) -> int:
         """How many hits `search` looks at for k of them: with a reranker at least those that it reads."""
         return max(k, self._settings.rerank_top) if self._reranker else k
 
-    def hits(self, found: Candidates, scores: Weights, n: int) -> list[Hit]:
+    def hits(self, found: Candidates, scores: Weights, n: int, *, one_per_transcript: bool | None = None) -> list[Hit]:
         """The first n candidates by some scores, near-duplicates merged into the best of them."""
-        rows, best = self.best(found, scores, SPARE * n)
+        apart = self._settings.one_per_transcript if one_per_transcript is None else one_per_transcript
+        rows, best = self.best(found, scores, SPARE * n, one_per_transcript=apart)
         return self._merged(rows.tolist(), best.tolist(), n)
 
     def reranked(self, query: Query, hits: list[Hit]) -> list[Hit]:
@@ -208,14 +247,14 @@ class Retriever:
             dense_s=query.encoding_s + near - started + time.perf_counter() - counted,
         )
 
-    def best(self, found: Candidates, scores: Weights, n: int) -> tuple[Ids, Weights]:
+    def best(self, found: Candidates, scores: Weights, n: int, *, one_per_transcript: bool) -> tuple[Ids, Weights]:
         """(rows, scores) of at most n candidates, best first; equal ones in the order of their ids.
 
         A score below 0 leaves a candidate out.
         """
         order = np.lexsort((self._index.ids[found.rows], -scores))
         order = order[scores[order] >= 0]
-        if self._settings.one_per_transcript:
+        if one_per_transcript:
             first = np.unique(self._index.transcripts[found.rows[order]], return_index=True)[1]
             order = order[np.sort(first)]
         order = order[:n]

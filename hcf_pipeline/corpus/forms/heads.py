@@ -1,0 +1,246 @@
+"""Who opens a turn at the start of a line: a name with whatever people put round it, and a time beside it.
+
+    Name: words          **Name:** words       - Name: words       [00:12] Name: words      Name (00:12): words
+    【Name】words         <Name> words          Name<tab>words      ### Name                 Name 00:12
+
+Every pattern looks at most at the first hundred characters of a line, so a pass over a file is linear. What a head is
+worth is another's question: transcript.py knows the labels that are set, survey.py those that recur.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP
+
+MAX_LABEL = 40
+
+
+class Shape(StrEnum):
+    """What stands round the name, in the order in which it tells of a speaker."""
+
+    PLAIN = "label"  # Name: words
+    MARKED = "bold"  # **Name:** words
+    TIMED = "time"  # [00:12] Name: words
+    BRACKET = "bracket"  # 【Name】words
+    TAB = "tab"  # Name<tab>words
+    NAME_TIME = "name and time"  # a line of its own: Name 00:12
+    HEADING = "heading"  # a line of its own: ### Name
+    NAME = "name"  # a line of its own: Name
+
+
+class Head(NamedTuple):
+    label: str
+    stamp: str  # "" where no time stands there
+    text: str  # the words on the same line
+    shape: Shape
+
+
+_BULLETS = r"(?:(?:[-+•·‣◦>]|\*(?=\s)|\d{1,4}[.)、](?!\d))\s*)*"
+_MARK, _UNMARK = r"(?:\*{1,3}|_{1,3}|<(?:strong|b|em|i|u)>)", r"(?:\*{1,3}|_{1,3}|</(?:strong|b|em|i|u)>)+"
+_TIME_BEFORE = (
+    rf"(?:[\[(（【<{{]?\s*(?P<before>{STAMP})(?:\s*(?:-->|[-–—~至])\s*{STAMP})?\s*[\])）】>}}]?[\s,，]*(?:[-–—|]\s*)?)?"
+)
+_TIME_AFTER = rf"[\s,，]*[\[(（【<]?\s*(?P<after>{STAMP})(?:\s*(?:-->|[-–—~至])\s*{STAMP})?\s*[\])）】>]?"
+_FIRST = r"[^\s:：*_#<>«»|\[\]【】“”\"'‘’。，、,！？!?；;`~.\-—–()（）\\/=+]"
+_LATER = r"[^:：\t\n<>【】|“”\"。！？!?；;，,\\=]"
+_NAME = rf"(?:{_FIRST}{_LATER}{{0,{MAX_LABEL - 1}}}?)"
+
+_PLAIN = re.compile(rf"{_BULLETS}{_TIME_BEFORE}(?P<label>{_NAME})(?:{_TIME_AFTER})?[ \t\u3000]*[:：](?!//)\s*")
+_MARKED = re.compile(
+    rf"{_BULLETS}{_TIME_BEFORE}{_MARK}\s*{_TIME_BEFORE.replace('before', 'inside')}(?P<label>{_NAME})"
+    rf"(?:{_TIME_AFTER})?\s*(?P<colon>[:：])?\s*{_UNMARK}(?P<role>[ ]?[(（][^()（）:：]{{1,30}}[)）])?"
+    rf"(?:{_TIME_AFTER.replace('after', 'behind')})?\s*(?P<colon2>[:：])?\s*"
+)
+_BRACKET = re.compile(
+    rf"{_BULLETS}{_TIME_BEFORE}(?:【(?P<a>[^】\n]{{1,{MAX_LABEL}}})】|\[(?P<b>[^\]\n]{{1,{MAX_LABEL}}})\](?!\()"
+    rf"|<(?P<c>[^<>/\n][^<>\n]{{0,{MAX_LABEL}}})>|«(?P<d>[^»\n]{{1,{MAX_LABEL}}})»|《(?P<e>[^》\n]{{1,{MAX_LABEL}}})》(?=\s*[:：]))"
+    rf"(?:{_TIME_AFTER})?\s*(?P<colon>[:：])?\s*"
+)
+_TAB = re.compile(rf"{_TIME_BEFORE}(?P<label>{_NAME})[ ]*(?:\t\s*[\[(]?(?P<after>{STAMP})[\])]?\s*)?\t\s*(?=\S)")
+_TIMED_NAME = re.compile(
+    rf"{_BULLETS}(?:#{{1,6}}[ \t]+)?{_MARK}?(?:(?P<label>{_NAME}){_UNMARK[:-1]}*{_TIME_AFTER}"
+    rf"|{_TIME_BEFORE[:-1]}{_MARK}?(?P<label2>{_FIRST}{_LATER}{{0,{MAX_LABEL - 1}}}))\s*{_UNMARK[:-1]}*$"
+)
+_HEADING = re.compile(rf"#{{1,6}}[ \t]+{_MARK}?(?P<label>{_NAME})\s*[:：]?\s*{_UNMARK[:-1]}*[ \t:：]*$")
+_ALONE = re.compile(rf"{_MARK}?(?P<label>{_NAME})\s*[:：]?\s*{_UNMARK[:-1]}*$")
+
+_MAY_HAVE_COLON = re.compile(r"[^:：]{0,90}[:：]")
+_BETWEEN_DIGITS = re.compile(r"\d[：:]\d{1,2}(?!\d)")  # a time or a score: 下午12：30, 比分3：2
+_ROLE = re.compile(r"[ ]?(?:[(（][^()（）]*[)）]|\[[^\[\]]*\]|［[^［］]*］)$")
+
+Reader = Callable[[str], Head | None]
+
+
+def without_role(label: str) -> str:
+    """`Ann (host)` is Ann."""
+    return _ROLE.sub("", label)
+
+
+def inline_head(line: str) -> Head | None:
+    """The head of a stripped line that has a colon, or a name in bold or italics, before its words."""
+    if _MAY_HAVE_COLON.match(line) is None:
+        return None
+    if found := _marked(line):
+        return found
+    if (found_ := _BRACKET.match(line)) and found_["colon"] and not _is_time(found_):
+        return _bracket(line, found_)
+    plain = _PLAIN.match(line)
+    if plain is None or _BETWEEN_DIGITS.match(line, max(plain.end("label"), plain.end("after")) - 1):
+        return None
+    label, text = plain["label"].rstrip(), line[plain.end() :]
+    stamp = plain["before"] or plain["after"] or ""
+    if not stamp and text and (text[0].isdigit() or text[0] in "[(（") and IS_STAMP.fullmatch(text):
+        stamp, text = text.strip("[]()（） "), ""
+    return Head(label, stamp, text, Shape.TIMED if stamp else Shape.PLAIN)
+
+
+def _marked(line: str) -> Head | None:
+    if not ("*" in line[:60] or "_" in line[:60] or "<" in line[:60]):
+        return None
+    found = _MARKED.match(line)
+    if found is None or not (found["colon"] or found["colon2"] or found["before"] or found["inside"]):
+        return None
+    stamp = found["before"] or found["inside"] or found["after"] or found["behind"] or ""
+    return Head(found["label"].rstrip(), stamp, line[found.end() :], Shape.MARKED)
+
+
+def _is_time(found: re.Match[str]) -> bool:
+    return any(value and IS_STAMP.fullmatch(value) for value in found.group("a", "b", "c", "d", "e"))
+
+
+def _bracket(line: str, found: re.Match[str]) -> Head | None:
+    label = next(value for value in found.group("a", "b", "c", "d", "e") if value).strip()
+    return Head(label, found["before"] or found["after"] or "", line[found.end() :], Shape.BRACKET) if label else None
+
+
+def bracket_head(line: str) -> Head | None:
+    """Also a name in brackets without a colon."""
+    found = _BRACKET.match(line)
+    return inline_head(line) if found is None or _is_time(found) else _bracket(line, found)
+
+
+def tab_head(line: str) -> Head | None:
+    """Also a name before a tab."""
+    found = _TAB.match(line) if "\t" in line[:90] else None
+    if found is None:
+        return inline_head(line)
+    return Head(found["label"].rstrip(), found["before"] or found["after"] or "", line[found.end() :], Shape.TAB)
+
+
+def timed_name_head(line: str) -> Head | None:
+    """Also a name with a time on a line of its own, and nothing else there."""
+    if len(line) < 100 and not IS_STAMP.fullmatch(line) and (found := _TIMED_NAME.match(line)):
+        label = (found["label"] or found["label2"]).rstrip(" *_\t")
+        return Head(label.rstrip(":：").rstrip(), found["after"] or found["before"] or "", "", Shape.NAME_TIME)
+    return inline_head(line)
+
+
+def heading_head(line: str) -> Head | None:
+    """Also a name as a heading."""
+    if line[:1] == "#" and len(line) < 100 and (found := _HEADING.match(line)):
+        return Head(found["label"].rstrip(" *_"), "", "", Shape.HEADING)
+    return timed_name_head(line)
+
+
+def name_head(line: str) -> Head | None:
+    """Also a name that is all there is on a line."""
+    if len(line) <= MAX_LABEL + 8 and (found := _ALONE.match(line)):
+        return Head(found["label"].rstrip(" *_"), "", "", Shape.NAME)
+    return timed_name_head(line)
+
+
+READERS: dict[str, Reader] = {
+    "label": inline_head,
+    "bracket": bracket_head,
+    "tab": tab_head,
+    "name_time": timed_name_head,
+    "heading": heading_head,
+    "name": name_head,
+}
+SHAPES_OF = {
+    "bracket": {Shape.BRACKET},
+    "tab": {Shape.TAB},
+    "name_time": {Shape.NAME_TIME},
+    "heading": {Shape.NAME_TIME, Shape.HEADING},
+    "name": {Shape.NAME_TIME, Shape.NAME},
+}
+_STRONG = frozenset({Shape.MARKED, Shape.TIMED, Shape.BRACKET})
+
+
+def is_strong(head: Head, form: str) -> bool:
+    """Whether nothing but a speaker is written like that in a file of this form."""
+    return head.shape in _STRONG or (head.shape is not Shape.NAME and head.shape in SHAPES_OF.get(form, ()))
+
+
+_NONE: frozenset[str] = frozenset()
+_EDGES = frozenset("0123456789)]）】>[(（*")
+_PRECEDES = frozenset("0123456789[(（【<«《{*_-+•·‣◦>")  # what a bullet, a sign or a time before a name begins with
+_UP_TO_COLON = re.compile(rf"{_FIRST}{_LATER}{{0,80}}[:：](?!//)(?!(?<=\d[:：])\d\d?(?!\d))|[^:：]{{1,60}}\d[:：]\d\d")
+_SHORT = re.compile(rf"{_MARK}?{_FIRST}{_LATER}{{0,{MAX_LABEL + 4}}}[:：]?[*_]*")
+_BEGINS: dict[str, frozenset[str]] = {
+    "bracket": frozenset("【[<«《0123456789-*>"),
+    "heading": frozenset("#"),
+}
+
+
+def known_head(names: Sequence[str], form: str) -> Reader:
+    """The head of a line that one of these names opens in this form, most of all in the usual ways: quicker than READERS."""
+    quick = re.compile(
+        rf"(?:[\[(（]?(?P<before>{STAMP})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ](?:\*{{1,3}})?)?"
+        rf"(?P<label>{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
+        rf"(?P<inside>[:：])?(?:\*{{1,3}}|_{{1,2}}|[】\]>»])?"
+        rf"(?:[ \t]*[\[(（]?(?P<after>{STAMP})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)(?(mark)(?:\*{{1,3}}|_{{1,2}})?)\s*"
+    )
+    shapes = SHAPES_OF.get(form, set())
+
+    def read(line: str) -> Head | None:  # noqa: PLR0911 (a way to open a turn each)
+        found = quick.match(line)
+        if found is None:
+            return None
+        before, mark, label, inside, after, colon = found.groups()
+        stamp, text = before or after or "", line[found.end() :]
+        if inside or colon:
+            if not stamp and text and text[0] in "0123456789[(（" and IS_STAMP.fullmatch(text):
+                stamp, text = text.strip("[]()（） "), ""
+            return Head(label, stamp, text, Shape.TIMED if stamp else Shape.PLAIN)
+        if mark and mark[0] in "*_" and before:
+            return Head(label, stamp, text, Shape.MARKED)
+        if mark and mark in "【[<«" and Shape.BRACKET in shapes:
+            return Head(label, stamp, text, Shape.BRACKET)
+        if Shape.TAB in shapes and text and "\t" in line[found.end("label") : found.end()]:
+            return Head(label, stamp, text, Shape.TAB)
+        if text:
+            return None
+        if stamp and Shape.NAME_TIME in shapes:
+            return Head(label, stamp, "", Shape.NAME_TIME)
+        if mark and mark[0] == "#" and Shape.HEADING in shapes:
+            return Head(label, stamp, "", Shape.HEADING)
+        return Head(label, stamp, "", Shape.NAME) if Shape.NAME in shapes else None
+
+    return read
+
+
+def any_head(form: str) -> Reader:
+    """The head of a line that any name may open in this form. Lines that cannot be one are refused at a glance."""
+    reader, shapes = READERS[form], SHAPES_OF.get(form, set())
+    times, names, tabs = Shape.NAME_TIME in shapes, Shape.NAME in shapes, Shape.TAB in shapes
+    begins = _BEGINS.get(form, _NONE)
+
+    def read(line: str) -> Head | None:
+        first = line[0]
+        if (
+            first in begins
+            or (times and len(line) < 100 and (first in _EDGES or line[-1] in _EDGES))
+            or (names and len(line) <= MAX_LABEL + 8 and _SHORT.fullmatch(line))
+            or (tabs and "\t" in line[:90])
+        ):
+            return reader(line)
+        if (":" in line[:90] or "：" in line[:90]) and (first in _PRECEDES or _UP_TO_COLON.match(line)):
+            return inline_head(line)
+        return None
+
+    return read

@@ -1,0 +1,60 @@
+"""Times beside speakers: 12:34, 1:02:03, 00:00:01,500, and those of chats with a day before them."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from hcf_pipeline.corpus.dates import date_in
+
+CLOCK = r"(?:\d{1,3}[:：])?\d{1,3}[:：]\d{2}(?:[.,]\d{1,3})?"
+_DAY = r"(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}月\d{1,2}日)"
+_HALF = r"(?:凌晨|早上|上午|中午|下午|晚上)"
+STAMP = rf"(?:{_DAY}[,，]?[ T\u202f\u00a0]*)?{_HALF}?[ ]?{CLOCK}(?:[ \u202f\u00a0]?[AaPp]\.?[Mm]\.?)?"
+
+IS_STAMP = re.compile(rf"[\[(（【<]?\s*{STAMP}\s*[\])）】>]?")
+_PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{_HALF})?[ ]?(?P<clock>{CLOCK})\D*?(?P<ampm>[AaPp]\.?[Mm])?\.?\s*$")
+
+
+def seconds(clock: str) -> float:
+    """Of h:mm:ss, m:ss or m:ss.mmm."""
+    total = 0.0
+    for part in re.split("[:：]", clock.replace(",", ".")):
+        total = total * 60 + float(part)
+    return total
+
+
+class Clock:
+    """The seconds of the stamps of one file, in order. Stamps with a day are times of day: they count from the first."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def seconds(self, stamp: str) -> float:
+        if stamp.isascii() and len(stamp) <= 8 and stamp[-1].isdigit():  # nine of ten
+            return seconds(stamp)
+        found = _PARTS.search(stamp)
+        assert found is not None
+        value = seconds(found["clock"])
+        if not (found["day"] or found["half"] or found["ampm"]):
+            return value
+        if found["clock"].count(":") == 1:  # of a time of day: hours and minutes
+            value *= 60
+        half, ampm = found["half"], (found["ampm"] or "").lower()
+        hour = value // 3600
+        if (half in ("下午", "晚上") or ampm.startswith("p")) and hour < 12:
+            value += 12 * 3600
+        elif (half == "凌晨" or ampm.startswith("a")) and hour == 12:
+            value -= 12 * 3600
+        if found["day"]:
+            value += 86_400 * _day_number(found["day"])
+        if self._first is None:
+            self._first = value
+        return max(0.0, value - self._first)
+
+
+@lru_cache(maxsize=1024)
+def _day_number(day: str) -> int:
+    """Grows from day to day; two days of one file are that far apart."""
+    found = date_in(day.rstrip("日"))
+    return found.toordinal() if found else 0
