@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
-from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
+from hcf_pipeline.corpus.transcript import parse_transcript
 from hcf_pipeline.rag.chunking.chunks import chunk_transcript
 from hcf_pipeline.rag.chunking.pack import pack_turns
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings

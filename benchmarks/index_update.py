@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.rag.chunking.chunks import CHUNKS, write_chunk_table
 from hcf_pipeline.rag.encode.embed import write_embeddings
 from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder

@@ -59,7 +59,7 @@ ROOMS = {
         ("test_gates.py", "chat/test_release*.py", "chat/test_serving.py", "rag/test_self_test.py", "test_gc.py"),
     ),
     "store": Room(
-        ("store/*.py",),
+        ("store/*.py", "gc.py"),
         ("test_store*.py", "test_gc.py", "test_leases.py", "test_making.py", "test_models.py", "test_locks.py"),
     ),
     "corpus": Room(("corpus/*.py",), ("corpus/test_*.py", "defs/test_why.py", "sft/test_split.py", "sft/test_samples.py")),
@@ -73,9 +73,9 @@ ROOMS = {
     ),
     "lm": Room(("lm/*.py",), ("lm/test_*.py", "chat/test_generate.py")),
     "training": Room(
-        tuple(
-            f"sft/{name}.py"
-            for name in ("base_model", "checkpoints", "held_out", "orders", "rows", "tokenizer", "train", "train_process", "trainer")
+        (
+            *(f"sft/{name}.py" for name in ("base_model", "checkpoints", "held_out", "rows", "tokenizer", "train", "trainer")),
+            *(f"defs/sft/{name}.py" for name in ("train_process", "worker")),
         ),
         ("sft/test_base_model.py", "sft/test_threads.py", "sft/test_train.py", "sft/test_train_process.py"),
     ),

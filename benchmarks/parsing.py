@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import Manifest, look_at, scan
 from hcf_pipeline.corpus.pairs import pair_turns
 from hcf_pipeline.corpus.tables import TURNS, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
+from hcf_pipeline.corpus.transcript import parse_transcript
 from hcf_pipeline.rag.chunking.chunks import write_chunk_table
 from hcf_pipeline.settings import ChunkSettings, CorpusSettings
 

@@ -31,10 +31,10 @@ from pathlib import Path
 
 import numpy as np
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.held_out import held_out_transcripts
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.jsonl import read_objects
 from hcf_pipeline.rag.chunking.chunks import CHUNKS, write_chunk_table
 from hcf_pipeline.rag.encode.embed import write_embeddings

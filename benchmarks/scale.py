@@ -27,10 +27,10 @@ from typing import TypeVar
 import numpy as np
 import psutil
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, turns_of, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript
 from hcf_pipeline.rag.encode.embed import write_embeddings
 from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder

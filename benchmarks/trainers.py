@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.lm.chat_format import ChatFormat
 from hcf_pipeline.lm.prompt import Message, build_messages, system_prompt
 from hcf_pipeline.settings import ChatSettings, CorpusSettings, LoraSettings, SftSettings

@@ -31,9 +31,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, read_transcripts, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.rag.arrays import Mask
 from hcf_pipeline.rag.chunking.chunks import chunk_transcript
 from hcf_pipeline.rag.encode.embed import prepared

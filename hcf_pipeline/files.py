@@ -49,8 +49,10 @@ def files_below(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
-            elif Path(entry.path).is_file():
+            elif not entry.is_symlink() and entry.is_file():  # known already, without another look
                 yield Path(entry.path)
+            elif (path := Path(entry.path)).is_file():
+                yield path
 
 
 def remove_tree(folder: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.files import parsed_json
 from hcf_pipeline.text import BIDI, well_formed
 
 # What other readers take for the end of a line, and what a terminal obeys; json.dumps escapes the rest of these itself.
@@ -50,8 +51,8 @@ def read_objects(file: Path) -> Iterator[tuple[str, dict[str, object]]]:
 
 def _object(line: str, where: str) -> dict[str, object]:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = parsed_json(line)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise UserError(zh=f"{where} 应是一个 JSON 对象。", en=f"{where} has to be a JSON object.")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +112,29 @@ def clean_environment(**more: str) -> dict[str, str]:
     steering = ("HCF_", "DAGSTER_", "HF_", "FUCHENFENG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return kept | {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"} | more
+
+
+def modules_loaded_by(*arguments: str) -> set[str]:
+    """The top-level modules that a process has loaded once `hcf` with these arguments has ended."""
+    code = f"import sys\nsys.argv = ['hcf', *{list(arguments)!r}]\nfrom hcf_pipeline.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "import json; print(json.dumps(sorted(m for m in sys.modules if '.' not in m)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stderr))
+
+
+@contextmanager
+def no_signal_ignored() -> Iterator[None]:
+    """What is started within heeds every wish to end, also where these tests run in the background or under nohup, which
+    let their children ignore some."""
+    wishes = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {wish: signal.signal(wish, signal.SIG_DFL) for wish in wishes}
+    try:
+        yield
+    finally:
+        for wish, handler in before.items():
+            signal.signal(wish, handler)
 
 
 def new_project(root: Path) -> Project:

@@ -14,11 +14,11 @@ from hcf_pipeline.chat.hold import hold_on
 from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TURNS, Release, current_release, pin
 from hcf_pipeline.chat.releases import find_release, releases, roll_back, serving_damage
 from hcf_pipeline.errors import ArtifactError, NotReady
+from hcf_pipeline.gc import sweep
 from hcf_pipeline.rag.index import sidecar
 from hcf_pipeline.rag.index.sidecar import Sidecar
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
 from hcf_pipeline.store.artifact import manifest_text
-from hcf_pipeline.store.gc import sweep
 
 
 @pytest.fixture

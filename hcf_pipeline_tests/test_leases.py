@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from hcf_pipeline.errors import ArtifactError, NotReady
+from hcf_pipeline.gc import sweep
 from hcf_pipeline.rag.encode.vector_cache import VectorCache
 from hcf_pipeline.store import Artifact, Built, Recipe, Store, locks
-from hcf_pipeline.store.gc import sweep
 from hcf_pipeline_tests.conftest import Project
 
 READS = "lease = Store(Path(sys.argv[1])).lease(*sys.argv[2:]); print('held', flush=True); sys.stdin.read()"

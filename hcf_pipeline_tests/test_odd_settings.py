@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
-from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
+from hcf_pipeline.corpus.transcript import parse_transcript
 from hcf_pipeline.defs.home import prepare_home
 from hcf_pipeline.defs.recipes import recipes
 from hcf_pipeline.errors import CorpusError, HcfError, SettingsError

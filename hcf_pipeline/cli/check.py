@@ -11,7 +11,9 @@ from typing import Literal
 
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.cli.left_out import files_left_out, lines_left_out
-from hcf_pipeline.corpus.transcript import BEFORE, IN_DOUBT, NO_SPEAKER, OTHER, Turn
+from hcf_pipeline.cli.turns import beginning
+from hcf_pipeline.corpus.survey import N_SHOWN, FirstTurns
+from hcf_pipeline.corpus.transcript import BEFORE, IN_DOUBT, NO_SPEAKER, OTHER
 from hcf_pipeline.errors import HcfError, UserError
 from hcf_pipeline.few import few
 from hcf_pipeline.files import files_below
@@ -22,7 +24,6 @@ Verdict = Literal["ok", "warning", "bad"]
 MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "bad": ("✘", "red")}
 GB = 1_000_000_000
 N_NAMED = 8  # unknown labels
-N_SHOWN = 3  # turns of each side
 MUCH_SPOKEN, LITTLE_SPOKEN = 0.7, 0.3  # of the lines that have a speaker
 LEFT_OUT_SHARE = 0.1  # of the pairs: with more than that a reader should look why
 
@@ -66,10 +67,10 @@ def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
 
 
 def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    from hcf_pipeline.corpus.grammar import Grammar
     from hcf_pipeline.corpus.manifest import Refused, scan
     from hcf_pipeline.corpus.pairs import monologue_pairs, pair_turns
     from hcf_pipeline.corpus.tables import read_transcript
-    from hcf_pipeline.corpus.transcript import Grammar
     from hcf_pipeline.settings.file import no_config
     from hcf_pipeline.sft.left_out import count_reasons
 
@@ -87,7 +88,7 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
     good, n_turns, n_lines, n_changes = 0, 0, 0, 0
     refused = list(manifest.refused)
     left_out: Counter[str] = Counter()
-    shown: dict[str, list[Turn]] = {"host": [], "guest": []}
+    first = FirstTurns()
     unknown: Counter[str] = Counter()
     pairs: Counter[str] = Counter()
     for file in manifest.files:
@@ -100,9 +101,7 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
             n_lines += sum(turn.text.count("\n") + 1 for turn in parsed.turns)
             n_changes += sum(before.side != after.side for before, after in pairwise(parsed.turns))
             left_out.update(parsed.left_out)
-            for turn in parsed.turns[: 4 * N_SHOWN]:
-                if len(shown[turn.side]) < N_SHOWN and len(turn.text) > 1:
-                    shown[turn.side].append(turn)
+            first.add(parsed.turns[: 4 * N_SHOWN])
             unknown.update(parsed.unknown_labels)
             pairs.update(count_reasons(pair(parsed.turns), settings.sections.sft))
     n_files = len(manifest.files) + len(manifest.refused)
@@ -124,10 +123,8 @@ def _corpus(settings: Settings, call: Invocation) -> Iterator[Finding]:
         yield Finding("left out", "warning" if refused else "ok", line)
     if good:
         yield _spoken(n_lines, n_turns, n_changes, good, left_out, call)
-        for side in ("host", "guest"):
-            for turn in shown[side]:
-                text = turn.text if len(turn.text) <= 60 else turn.text[:60] + "…"
-                yield Finding("turn", "ok", f"{side} {turn.label}: {text}")
+        for turn in first.turns:
+            yield Finding("turn", "ok", beginning(turn))
         yield _pairs(pairs, call)
 
 

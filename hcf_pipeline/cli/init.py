@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.cli.console import Invocation, human_size, out
+from hcf_pipeline.cli.turns import beginning
 from hcf_pipeline.cli.words import refusal
 from hcf_pipeline.errors import HcfError, UserError
 from hcf_pipeline.few import few
+from hcf_pipeline.files import replace_text
 from hcf_pipeline.text import one_line, well_formed
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ def run_init(call: Invocation, folder: Path, host: str | None = None, *, force: 
         out.print(one_line(row))
     if config.exists():
         config.replace(config.with_name(config.name + ".bak"))
-    draft = config.with_name(f".{config.name}-{os.getpid()}")
-    draft.write_text(found.toml(path), encoding="utf-8")
-    draft.replace(config)
+    replace_text(config, found.toml(path))
     _prepare_dagster_dev(call, config)
     out.print(
         call.say(
@@ -83,8 +82,7 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
         f"text with a speaker: {found.spoken_share:.0%}; turns that change sides: {found.alternation:.0%}; dated: {found.n_dated}",
     )
     for turn in found.shown:
-        text = turn.text if len(turn.text) <= 60 else turn.text[:60] + "…"
-        yield f"  {turn.side} {turn.label}: {text}"
+        yield f"  {beginning(turn)}"
     if found.not_taken:
         named = counted(found.not_taken)
         yield call.say(

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.cli.words import refusal
 from hcf_pipeline.errors import UserError
-from hcf_pipeline.text import one_line
+from hcf_pipeline.text import clock, one_line
+
+if TYPE_CHECKING:
+    from hcf_pipeline.corpus.transcript import Turn
+
+BEGINNING_CHARS = 60
+
+
+def beginning(turn: Turn) -> str:
+    """A turn in one line of a list: its side, its label, and how its words begin."""
+    text = turn.text if len(turn.text) <= BEGINNING_CHARS else turn.text[:BEGINNING_CHARS] + "…"
+    return f"{turn.side} {turn.label}: {text}"
 
 
 def run_turns(call: Invocation, file: Path, *, as_json: bool) -> None:
+    from hcf_pipeline.corpus.grammar import Grammar
     from hcf_pipeline.corpus.manifest import Refused
     from hcf_pipeline.corpus.tables import read_bytes
-    from hcf_pipeline.corpus.transcript import Grammar
 
     settings = call.settings()
     grammar = Grammar(settings.sections.corpus)
@@ -66,7 +78,7 @@ def run_turns(call: Invocation, file: Path, *, as_json: bool) -> None:
         f"{path}: form {found.form}, encoding {found.encoding}, date {day or 'none'}, {len(found.turns)} turns",
     )))  # fmt: skip
     for turn in found.turns:
-        at_s = "" if turn.start_s is None else f" {int(turn.start_s // 60)}:{int(turn.start_s % 60):02}"
+        at_s = "" if turn.start_s is None else f" {clock(turn.start_s)}"
         flags = f" [{turn.flags}]" if turn.flags else ""
         style = "green" if turn.side == "host" else "cyan"
         out.print(

@@ -80,10 +80,15 @@ def _is_broken_utf8(data: bytes) -> bool:
     return n_whole > MAX_BROKEN * len(_HIGH.findall(data))
 
 
-def _clean(text: str, encoding: str) -> Decoded:
+def normalized(text: str) -> str:
+    """With newlines alone between lines, and without a byte order mark."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = text.removeprefix("\ufeff")
+    return text.removeprefix("\ufeff")
+
+
+def _clean(text: str, encoding: str) -> Decoded:
+    text = normalized(text)
     n_control = 0
     if _CONTROL.search(text):
         text, n_control = _CONTROL.subn("", text)

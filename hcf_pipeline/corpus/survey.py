@@ -7,6 +7,7 @@ most of their lines is the corpus's. A second pass parses with these, so that wh
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,14 +17,16 @@ from pathlib import Path
 
 from hcf_pipeline.corpus.dates import DateOrder, year_last
 from hcf_pipeline.corpus.encodings import decode
-from hcf_pipeline.corpus.forms.choice import LABEL, WITH_FIELDS, form_with_fields, utterances
+from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
 from hcf_pipeline.corpus.forms.heads import SHAPES_OF, Head, Shape, any_head, inline_head, without_role
+from hcf_pipeline.corpus.forms.names import AUTO, LABEL, WITH_FIELDS
 from hcf_pipeline.corpus.front_matter import split
 from hcf_pipeline.corpus.furniture import without_blocks
+from hcf_pipeline.corpus.grammar import Grammar, Side
 from hcf_pipeline.corpus.labels import is_words, label_at_start
 from hcf_pipeline.corpus.manifest import Manifest, scan
 from hcf_pipeline.corpus.tables import read_bytes
-from hcf_pipeline.corpus.transcript import Grammar, Transcript, Turn
+from hcf_pipeline.corpus.transcript import Transcript, Turn
 from hcf_pipeline.errors import CorpusError
 from hcf_pipeline.files import files_below
 from hcf_pipeline.settings import ANYBODY, CorpusSettings
@@ -97,6 +100,26 @@ class Survey:
             + (f"include = {quoted(self.include)}\n" if self.include != ["*.md"] else "")
             + (f"noise = {quoted(noise)}\n" if noise else "")
         )
+
+
+class FirstTurns:
+    """The first turns of each side that say something, of the transcripts it is given; the sides as `host` has them, if given."""
+
+    def __init__(self, host: str | None = None) -> None:
+        self._host = host
+        self._of_side: dict[Side, list[Turn]] = {"host": [], "guest": []}
+
+    def add(self, turns: Iterable[Turn]) -> None:
+        for turn in turns:
+            side: Side = turn.side if self._host is None else "host" if turn.label == self._host else "guest"
+            kept = self._of_side[side]
+            if len(kept) < N_SHOWN and len(turn.text) > 1:
+                kept.append(turn._replace(side=side))
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Those of the host, then those of guests."""
+        return (*self._of_side["host"], *self._of_side["guest"])
 
 
 @dataclass
@@ -214,10 +237,9 @@ def survey(folder: Path, host: str | None = None) -> Survey:
 def other_endings(folder: Path, include: Sequence[str]) -> tuple[tuple[str, int], ...]:
     """How many files of each ending no pattern admits, hidden ones apart."""
     endings = {pattern[1:].lower() for pattern in include if pattern.startswith("*.")}
+    hidden, begins = f"{os.sep}.", len(str(folder))
     found = Counter(
-        file.suffix.lower() or file.name
-        for file in files_below(folder)
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        file.suffix.lower() or file.name for file in files_below(folder) if hidden not in str(file)[begins:]
     )
     return tuple((ending, count) for ending, count in found.most_common() if ending not in endings)
 
@@ -240,20 +262,17 @@ def _labels(texts: dict[str, str]) -> tuple[str, list[str], Counter[str]]:
         for form, heads in _heads(lines).items():
             found[form].add(heads)
     best = max(found, key=lambda form: (len(found[form].labels) > 1, found[form].n_lines))
-    if not found[best].n_lines:
+    labels = found[best].labels
+    if not labels:
         best = LABEL
-    labels = found[best].labels if found[best].n_lines else []
     lines_of = found[best].lines + fields.lines
     merged = list(dict.fromkeys([*labels, *(fields.labels or fields.lines)]))
     variants = Counter(without_role(label) for label in merged)
     merged = list(
         dict.fromkeys(base if variants[base := without_role(label)] > 1 and base else label for label in merged)
     )
-    is_mixed = forms and (labels or len(forms) > 1)
-    form = "auto" if is_mixed or best == LABEL or forms else best
-    if forms and not labels:
-        form = forms.most_common(1)[0][0]
-        form = "auto" if len(forms) > 1 else form
+    of_fields = AUTO if labels or len(forms) > 1 else next(iter(forms), AUTO)
+    form = of_fields if forms else AUTO if best == LABEL else best
     merged.sort(key=lambda label: -lines_of[label])
     return form, merged, lines_of
 
@@ -329,14 +348,10 @@ def _alternation(transcripts: Iterable[Transcript], host: str) -> float:
 
 
 def _shown(transcripts: Iterable[Transcript], host: str) -> tuple[Turn, ...]:
-    """The first turns of each side that say something."""
-    kept: dict[bool, list[Turn]] = {True: [], False: []}
+    first = FirstTurns(host)
     for one in transcripts:
-        for turn in one.turns:
-            side = kept[turn.label == host]
-            if len(side) < N_SHOWN and len(turn.text) > 1:
-                side.append(turn._replace(side="host" if turn.label == host else "guest"))
-    return (*kept[True], *kept[False])
+        first.add(one.turns)
+    return first.turns
 
 
 def _nobody(folder: Path, seen: Counter[str], texts: dict[str, str], manifest: Manifest) -> CorpusError:

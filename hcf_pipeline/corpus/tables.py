@@ -18,11 +18,12 @@ from typing import NotRequired, TypedDict, cast
 import pyarrow as pa
 
 from hcf_pipeline.corpus.encodings import UTF8, decode
-from hcf_pipeline.corpus.forms.choice import LABEL
+from hcf_pipeline.corpus.forms.names import LABEL
+from hcf_pipeline.corpus.grammar import Grammar, Side
 from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
 from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
-from hcf_pipeline.corpus.transcript import CUT_OFF, NO_SPEAKER, Grammar, Side, Transcript, Turn, parse_transcript
+from hcf_pipeline.corpus.transcript import CUT_OFF, NO_SPEAKER, Transcript, Turn, parse_transcript
 from hcf_pipeline.errors import CorpusError, CorpusMoved, damaged
 from hcf_pipeline.files import hash_of
 

@@ -43,7 +43,7 @@ def set_up_dagster_dev(settings: Settings) -> Sentence | None:
         return None
     with suppress(OSError):  # a folder that can only be read; nothing here is needed for a refresh
         if not _names_code(folder):
-            (folder / "workspace.yaml").write_text(WORKSPACE, encoding="utf-8")
+            replace_text(folder / "workspace.yaml", WORKSPACE)
         file, wanted = folder / ENV, env_text(home)
         written = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
         if written is None or written.startswith(HEADER):

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from hcf_pipeline.lm.defuse import Defuser
+from hcf_pipeline.text import well_formed
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 _WORD = re.compile(r"[\w\s▁]+")  # an added token of letters or spaces is a word or layout, and controls nothing
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # no text that a tokenizer takes
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
@@ -38,7 +38,7 @@ class OrdinaryText:
 
     def ids(self, text: str) -> list[int]:
         """The text's ids, as in the middle of a longer one; none of them is a control token's."""
-        text = _LONE_SURROGATE.sub("\ufffd", text)
+        text = well_formed(text)  # no tokenizer takes another
         ids = self._encode(text)
         if not self._control.isdisjoint(ids):  # a vocabulary that spells a control token by ordinary pieces
             ids = [n for n in self._encode(self._defuse(text)) if n not in self._control]

@@ -7,7 +7,8 @@ import datetime
 import pytest
 
 from hcf_pipeline.corpus.dates import date_in, date_of_path
-from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
+from hcf_pipeline.corpus.grammar import Grammar
+from hcf_pipeline.corpus.transcript import parse_transcript
 from hcf_pipeline.settings import CorpusSettings
 
 DAY = datetime.date(2024, 3, 5)

@@ -10,18 +10,19 @@ import pytest
 
 from hcf_pipeline.cli.check import _disk
 from hcf_pipeline.cli.console import Invocation
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.survey import survey
 from hcf_pipeline.corpus.tables import read_transcript
-from hcf_pipeline.corpus.transcript import Grammar, Transcript
+from hcf_pipeline.corpus.transcript import Transcript
 from hcf_pipeline.errors import SettingsError, UserError
 from hcf_pipeline.files import files_below, remove_tree
+from hcf_pipeline.gc import _weighed
 from hcf_pipeline.hub.models import visible_files
 from hcf_pipeline.rag.encode.static_encoder import is_static
 from hcf_pipeline.rag.evaluation.questions import read_questions
 from hcf_pipeline.settings import CorpusSettings
 from hcf_pipeline.settings.file import load_settings
-from hcf_pipeline.store.gc import _weighed
 
 DEPTH = 1200
 TEXT = "水友：在吗\n江照野：在，什么事？\n水友：没事\n江照野：那挂了啊。\n水友：好\n江照野：再见。\n"

@@ -17,10 +17,10 @@ from hcf_pipeline.corpus.fitted import (
     record_fitted_on,
     seen_transcripts,
 )
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.parts import PARTS
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.settings import CorpusSettings
 
 SETTINGS = CorpusSettings(host_labels=["甲"], guest_labels=["乙"])

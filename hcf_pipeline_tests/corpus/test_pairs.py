@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns, passages
-from hcf_pipeline.corpus.transcript import (
-    CUT_OFF,
-    NOISE_REMOVED,
-    UNKNOWN_LABEL,
-    Grammar,
-    Transcript,
-    Turn,
-    parse_transcript,
-)
+from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL, Transcript, Turn, parse_transcript
 from hcf_pipeline.settings import CorpusSettings
 
 SETTINGS = CorpusSettings(host_labels=["甲"], guest_labels=["乙"])

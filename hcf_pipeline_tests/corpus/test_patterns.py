@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.patterns import found_by
-from hcf_pipeline.corpus.transcript import Grammar, parse_transcript
+from hcf_pipeline.corpus.transcript import parse_transcript
 from hcf_pipeline.corpus.walk import _any_of
 from hcf_pipeline.settings import CorpusSettings
 

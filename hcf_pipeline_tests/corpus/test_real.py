@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, read_transcripts, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.settings import CorpusSettings
 from hcf_pipeline_tests.conftest import Project
 

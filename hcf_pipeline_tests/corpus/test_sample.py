@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import read_transcript
-from hcf_pipeline.corpus.transcript import Grammar, Transcript
+from hcf_pipeline.corpus.transcript import Transcript
 from hcf_pipeline.settings import CorpusSettings
 from hcf_pipeline_tests.conftest import SAMPLE
 

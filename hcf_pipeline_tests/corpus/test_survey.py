@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.survey import survey
 from hcf_pipeline.corpus.tables import UNKNOWN_ENCODING, read_bytes
-from hcf_pipeline.corpus.transcript import Grammar, Transcript
+from hcf_pipeline.corpus.transcript import Transcript
 from hcf_pipeline.errors import CorpusError
 from hcf_pipeline.settings import CorpusSettings
 from hcf_pipeline_tests.corpus.forms.test_forms import ASS_NAMES, SRT, VTT, WITH_TIMES, WITHOUT_TIMES, written

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.corpus import tables
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.lookup import turns_around
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.parts import PARTS, Table
@@ -24,7 +25,6 @@ from hcf_pipeline.corpus.tables import (
     write_pair_table,
     write_turn_table,
 )
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.errors import CorpusError, CorpusMoved
 from hcf_pipeline.rag.evaluation.questions import guest_questions
 from hcf_pipeline.settings import CorpusSettings

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.pairs import pair_turns
-from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL, Grammar, parse_transcript
+from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL, parse_transcript
 from hcf_pipeline.settings import CorpusSettings
 
 GRAMMAR = Grammar(CorpusSettings(host_labels=["甲", "甲哥"], guest_labels=["乙", "路人"]))

@@ -12,9 +12,9 @@ import pytest
 
 from hcf_pipeline.asset_names import BASE_MODEL, LORA_ADAPTER, PARSED_PAIRS, SFT_DATASET
 from hcf_pipeline.corpus.fitted import Moved
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import TURNS, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.defs.automation import policy
 from hcf_pipeline.defs.automation.policy import is_due, pairs_waiting, told, waits
 from hcf_pipeline.defs.dagster_private import DATA_VERSION, INPUT_VERSION

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_transcripts, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar, Turn
+from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.files import hash_of
 from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, chunk_transcript
 from hcf_pipeline.rag.encode.embed import write_embeddings

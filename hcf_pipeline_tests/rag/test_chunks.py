@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.parts import PARTS, Table
 from hcf_pipeline.corpus.tables import TURNS, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar, Turn
+from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.errors import DataError
 from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, CHUNKS, chunk_transcript, write_chunk_table
 from hcf_pipeline.rag.chunking.lines import Line

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.lm.prompt import system_prompt
 from hcf_pipeline.settings import BaseSettings, ChatSettings, CorpusSettings, LoraSettings, SftSettings
 from hcf_pipeline.sft.base_model import fit_base

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from dagster_pipes import encode_param
 
-from hcf_pipeline.sft.orders import GPU_LOCK, WORK_LOCK, gpu, only_one
+from hcf_pipeline.defs.sft.worker import GPU_LOCK, WORK_LOCK, gpu, only_one
 from hcf_pipeline.store.locks import exclusive, try_exclusive
 from hcf_pipeline_tests.sft.conftest import BASE, HELD_OUT, LORA, SYSTEM
 
@@ -24,7 +24,7 @@ GONE_S = 20
 # Starts the trainer, tells its process id, and is killed as soon as it reads a line.
 PARENT = """
 import os, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-m", "hcf_pipeline.sft.train_process", str(os.getpid())])
+child = subprocess.Popen([sys.executable, "-m", "hcf_pipeline.defs.sft.train_process", str(os.getpid())])
 print(child.pid, flush=True)
 child.wait()
 """
@@ -97,7 +97,7 @@ def test_the_trainer_waits_for_one_that_still_has_its_work_folder_and_says_for_w
     with exclusive(tmp_path / "work" / WORK_LOCK):
         (tmp_path / "work" / WORK_LOCK).write_text("4711", encoding="utf-8")
         environment = os.environ | pipes_environment(tmp_path, training(base, samples, tmp_path, epochs=0.1))
-        command = [sys.executable, "-m", "hcf_pipeline.sft.train_process", str(os.getpid())]
+        command = [sys.executable, "-m", "hcf_pipeline.defs.sft.train_process", str(os.getpid())]
         trainer = subprocess.Popen(command, env=environment)
         while not any("work is in use by process 4711" in line for line in messages(tmp_path)):
             assert trainer.poll() is None
@@ -113,7 +113,7 @@ def test_what_went_wrong_is_reported_in_words_with_its_kind(pairs: Path, tmp_pat
         "task": "base", "threads": 1, "pairs": str(pairs), "base": BASE.model_dump(mode="json"), "system": SYSTEM,
         "held_out": [f"2024-03-{day:02}.md" for day in range(1, 11)], "out": str(tmp_path / "out"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "hcf_pipeline.sft.train_process", str(os.getpid())]
+    command = [sys.executable, "-m", "hcf_pipeline.defs.sft.train_process", str(os.getpid())]
     done = subprocess.run(command, env=os.environ | pipes_environment(tmp_path, order), check=False)
     assert done.returncode == 0
     told = [json.loads(line)["params"].get("payload") for line in messages(tmp_path)]
@@ -126,7 +126,7 @@ def test_the_base_is_fitted_by_the_process_with_the_threads_of_its_order(pairs: 
         "task": "base", "threads": 1, "pairs": str(pairs), "base": BASE.model_dump(mode="json"), "system": SYSTEM,
         "held_out": sorted(HELD_OUT), "out": str(tmp_path / "out"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "hcf_pipeline.sft.train_process", str(os.getpid())]
+    command = [sys.executable, "-m", "hcf_pipeline.defs.sft.train_process", str(os.getpid())]
     subprocess.run(command, env=os.environ | pipes_environment(tmp_path, order), check=True)
     assert (tmp_path / "out" / "model.safetensors").is_file()
     told = [json.loads(line)["params"] for line in messages(tmp_path)]

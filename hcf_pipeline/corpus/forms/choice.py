@@ -14,21 +14,17 @@ from typing import NamedTuple
 
 from hcf_pipeline.corpus.forms import recogniser, subtitles
 from hcf_pipeline.corpus.forms.heads import SHAPES_OF, Shape, known_head
+from hcf_pipeline.corpus.forms.names import ASS, BRACKET, CUES, HEADING, JSON, LABEL, NAME, NAME_TIME, TAB
 from hcf_pipeline.corpus.forms.utterance import Utterance
 
-LABEL = "label"
-CUES, ASS, JSON = "subtitles", "ass", "json"
-LINE_FORMS = (LABEL, *SHAPES_OF)
-FORMS = ("auto", *LINE_FORMS, CUES, ASS, JSON)
-WITH_FIELDS = frozenset({CUES, ASS, JSON})
 N_LOOKED_AT = 40  # lines: with as many that open turns in the usual way nothing else is looked for
 N_LOOKED_AT_MOST = 2000
 _FORM_OF = {
-    Shape.BRACKET: "bracket",
-    Shape.TAB: "tab",
-    Shape.NAME_TIME: "name_time",
-    Shape.HEADING: "heading",
-    Shape.NAME: "name",
+    Shape.BRACKET: BRACKET,
+    Shape.TAB: TAB,
+    Shape.NAME_TIME: NAME_TIME,
+    Shape.HEADING: HEADING,
+    Shape.NAME: NAME,
 }
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP
+from hcf_pipeline.corpus.forms.names import BRACKET, HEADING, LABEL, NAME, NAME_TIME, TAB
+from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP, bare_stamp
 
 MAX_LABEL = 40
 
@@ -93,9 +94,14 @@ def inline_head(line: str) -> Head | None:
         return None
     label, text = plain["label"].rstrip(), line[plain.end() :]
     stamp = plain["before"] or plain["after"] or ""
-    if not stamp and text and (text[0].isdigit() or text[0] in "[(（") and IS_STAMP.fullmatch(text):
-        stamp, text = text.strip("[]()（） "), ""
+    if not stamp and text and _is_stamp(text):
+        stamp, text = bare_stamp(text), ""
     return Head(label, stamp, text, Shape.TIMED if stamp else Shape.PLAIN)
+
+
+def _is_stamp(text: str) -> bool:
+    """Whether all there is behind a name and its colon is a time: the words are on the lines below."""
+    return (text[0].isdigit() or text[0] in "[(（") and IS_STAMP.fullmatch(text) is not None
 
 
 def _marked(line: str) -> Head | None:
@@ -154,19 +160,19 @@ def name_head(line: str) -> Head | None:
 
 
 READERS: dict[str, Reader] = {
-    "label": inline_head,
-    "bracket": bracket_head,
-    "tab": tab_head,
-    "name_time": timed_name_head,
-    "heading": heading_head,
-    "name": name_head,
+    LABEL: inline_head,
+    BRACKET: bracket_head,
+    TAB: tab_head,
+    NAME_TIME: timed_name_head,
+    HEADING: heading_head,
+    NAME: name_head,
 }
 SHAPES_OF = {
-    "bracket": {Shape.BRACKET},
-    "tab": {Shape.TAB},
-    "name_time": {Shape.NAME_TIME},
-    "heading": {Shape.NAME_TIME, Shape.HEADING},
-    "name": {Shape.NAME_TIME, Shape.NAME},
+    BRACKET: {Shape.BRACKET},
+    TAB: {Shape.TAB},
+    NAME_TIME: {Shape.NAME_TIME},
+    HEADING: {Shape.NAME_TIME, Shape.HEADING},
+    NAME: {Shape.NAME_TIME, Shape.NAME},
 }
 _STRONG = frozenset({Shape.MARKED, Shape.TIMED, Shape.BRACKET})
 
@@ -182,8 +188,8 @@ _PRECEDES = frozenset("0123456789[(（【<«《{*_-+•·‣◦>")  # what a bul
 _UP_TO_COLON = re.compile(rf"{_FIRST}{_LATER}{{0,80}}[:：](?!//)(?!(?<=\d[:：])\d\d?(?!\d))|[^:：]{{1,60}}\d[:：]\d\d")
 _SHORT = re.compile(rf"{_MARK}?{_FIRST}{_LATER}{{0,{MAX_LABEL + 4}}}[:：]?[*_]*")
 _BEGINS: dict[str, frozenset[str]] = {
-    "bracket": frozenset("【[<«《0123456789-*>"),
-    "heading": frozenset("#"),
+    BRACKET: frozenset("【[<«《0123456789-*>"),
+    HEADING: frozenset("#"),
 }
 
 
@@ -204,8 +210,8 @@ def known_head(names: Sequence[str], form: str) -> Reader:
         before, mark, label, inside, after, colon = found.groups()
         stamp, text = before or after or "", line[found.end() :]
         if inside or colon:
-            if not stamp and text and text[0] in "0123456789[(（" and IS_STAMP.fullmatch(text):
-                stamp, text = text.strip("[]()（） "), ""
+            if not stamp and text and _is_stamp(text):
+                stamp, text = bare_stamp(text), ""
             return Head(label, stamp, text, Shape.TIMED if stamp else Shape.PLAIN)
         if mark and mark[0] in "*_" and before:
             return Head(label, stamp, text, Shape.MARKED)

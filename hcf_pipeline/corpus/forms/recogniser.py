@@ -6,11 +6,12 @@ FunASR `{"sentence_info": [{"start": 500, "text": "…", "spk": 0}]}` with milli
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from hcf_pipeline.corpus.forms.times import IS_STAMP, bare_stamp, seconds
 from hcf_pipeline.corpus.forms.utterance import Utterance
+from hcf_pipeline.files import parsed_json
 
 SPEAKER_FIELDS = ("speaker", "spk", "speaker_id", "speaker_label", "speaker_name", "name", "role", "label")
 TEXT_FIELDS = ("text", "transcript", "sentence", "content", "words_text", "utterance")
@@ -54,8 +55,8 @@ def read_segments(text: str, fields: Sequence[str] = ()) -> list[Utterance] | No
     `fields` names the speaker, the beginning and the words, where they have names of their own.
     """
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = parsed_json(text)
+    except ValueError:
         document = _lines(text)
     speaker, start, words = fields or ("", "", "")
     segments = _segments(document, words or None, 0)
@@ -72,8 +73,8 @@ def read_segments(text: str, fields: Sequence[str] = ()) -> list[Utterance] | No
 def _lines(text: str) -> object:
     """JSON Lines: a segment on each."""
     try:
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
-    except (ValueError, RecursionError):
+        return [parsed_json(line) for line in text.split("\n") if line.strip()]
+    except ValueError:
         return None
 
 
@@ -127,8 +128,6 @@ def _unit(segments: Sequence[dict[str, object]], start: str) -> float:
 def _utterances(
     segments: Sequence[dict[str, object]], speaker: str, start: str, words: str, unit: float
 ) -> Iterator[Utterance]:
-    from hcf_pipeline.corpus.forms.times import IS_STAMP, seconds
-
     for segment in segments:
         said, who, began = segment.get(words), segment.get(speaker), segment.get(start)
         if not isinstance(said, str):
@@ -139,7 +138,7 @@ def _utterances(
             start_s = round(began * unit, 3)
         elif isinstance(began, str):
             if IS_STAMP.fullmatch(began.strip()):
-                start_s = seconds(began.strip("[]()（） "))
+                start_s = seconds(bare_stamp(began))
             else:
                 try:
                     start_s = float(began.rstrip("s")) * unit

@@ -16,6 +16,11 @@ IS_STAMP = re.compile(rf"[\[(（【<]?\s*{STAMP}\s*[\])）】>]?")
 _PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{_HALF})?[ ]?(?P<clock>{CLOCK})\D*?(?P<ampm>[AaPp]\.?[Mm])?\.?\s*$")
 
 
+def bare_stamp(stamp: str) -> str:
+    """Without the brackets round it."""
+    return stamp.strip("[]()（） ")
+
+
 def seconds(clock: str) -> float:
     """Of h:mm:ss, m:ss or m:ss.mmm."""
     total = 0.0

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from hcf_pipeline.asset_names import PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
+from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.held_out import hold_out
 from hcf_pipeline.corpus.manifest import MANIFEST, Manifest
 from hcf_pipeline.corpus.parts import n_made
@@ -21,7 +22,6 @@ from hcf_pipeline.corpus.tables import (
     write_pair_table,
     write_turn_table,
 )
-from hcf_pipeline.corpus.transcript import Grammar
 from hcf_pipeline.defs.corpus.look import look_again
 from hcf_pipeline.defs.dagster_private import look_up_inputs_again
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns, latest_version

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from hcf_pipeline.defs.assets.retrieval import VECTOR_CACHE
 from hcf_pipeline.defs.publishing import store_of
+from hcf_pipeline.gc import Garbage, Swept, sweep
 from hcf_pipeline.rag.encode.vector_cache import VectorCache
 from hcf_pipeline.settings import Settings
-from hcf_pipeline.store.gc import Garbage, Swept, sweep
 
 
 def tidy_up(settings: Settings, *, dry_run: bool = False) -> Swept:

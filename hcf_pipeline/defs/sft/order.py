@@ -23,7 +23,7 @@ Report = Mapping[str, Any]  # plain JSON
 def ordered(
     context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, order: Mapping[str, Any]
 ) -> Report:
-    """The report of the training process on an `order` (see `sft/orders`), which it carries out while this one waits.
+    """The report of the training process on an `order` (see worker.py), which it carries out while this one waits.
 
     Raises the HcfError that the process died of, as the same kind.
     """
@@ -31,7 +31,7 @@ def ordered(
     with beta_is_meant():
         done = pipes.run(
             context=context,
-            command=[sys.executable, "-m", "hcf_pipeline.sft.train_process", str(os.getpid())],
+            command=[sys.executable, "-m", "hcf_pipeline.defs.sft.train_process", str(os.getpid())],
             extras={"threads": number, **order},
             env=environment(number, os.environ),
         )

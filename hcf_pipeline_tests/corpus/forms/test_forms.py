@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from hcf_pipeline.corpus.transcript import UNKNOWN_LABEL, Grammar, Transcript, parse_transcript
+from hcf_pipeline.corpus.grammar import Grammar
+from hcf_pipeline.corpus.transcript import UNKNOWN_LABEL, Transcript, parse_transcript
 from hcf_pipeline.settings import CorpusSettings
 
 SAID = [

@@ -1,4 +1,4 @@
-"""The process that trains and fits: `python -m hcf_pipeline.sft.train_process PID`, PID being the one that started it.
+"""The process that trains and fits: `python -m hcf_pipeline.defs.sft.train_process PID`, PID being the one that started it.
 
 Its memory, its crash and its GPU are its own, and what its libraries read from the environment is set before they are
 loaded. It dies with the process that started it: a trainer whose parent was killed must not train on, or the next run
@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     die_with(int(sys.argv[1]))
-    from hcf_pipeline.sft.orders import carry_out
+    from hcf_pipeline.defs.sft.worker import carry_out
 
     carry_out()
 
