@@ -180,6 +180,7 @@ def test_a_bare_dagster_dev_shows_every_asset_fresh(project: Project) -> None:
         assert_all_fresh(assets(url))
 
 
+@pytest.mark.slow
 def test_hcf_ui_shows_the_home_that_it_was_given_whatever_a_env_says(project: Project, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.move(project.home, other)

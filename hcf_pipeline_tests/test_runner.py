@@ -23,6 +23,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hcf_pipeline_tests.conftest import no_signal_ignored
+
 ROOT = Path(__file__).parents[1]
 needs_permissions = pytest.mark.skipif(
     os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root can only be bound by setpriv"
@@ -102,6 +104,11 @@ class Project:
         done = self.run(*arguments, **env)
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
+
+    def with_python_changed(self, change: str, *arguments: str) -> list[str]:
+        """The command that runs hcf.py in a Python in which something was changed before."""
+        code = f"import runpy, sys; {change}; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+        return [sys.executable, "-c", code, str(self.root / "hcf.py"), *arguments]
 
     @property
     def builds(self) -> int:
@@ -310,11 +317,7 @@ def test_another_folder_can_be_named_and_a_failed_installation_says_what_to_do(
 
 def test_a_python_without_venv_is_told_in_one_sentence(project: Project) -> None:
     """As Debian's python3 is without python3-venv: the module ensurepip is not there."""
-    code = (
-        "import runpy, sys; sys.modules['ensurepip'] = None; sys.argv = sys.argv[1:]; "
-        "runpy.run_path(sys.argv[0], run_name='__main__')"
-    )
-    command = [sys.executable, "-c", code, str(project.root / "hcf.py"), "demo"]
+    command = project.with_python_changed("sys.modules['ensurepip'] = None", "demo")
     done = subprocess.run(command, env=project.env, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 3
     assert "apt install python3-venv" in done.stderr and len(done.stderr.splitlines()) == 1
@@ -339,11 +342,7 @@ def test_every_python_from_311_to_314_is_welcome(project: Project, version: str)
 
 
 def test_a_python_that_is_too_new_to_have_been_tried_is_refused_unless_it_is_let_through(project: Project) -> None:
-    code = (
-        "import runpy, sys; sys.version_info = (3, 15, 0, 'final', 0); sys.argv = sys.argv[1:]; "
-        "runpy.run_path(sys.argv[0], run_name='__main__')"
-    )
-    command = [sys.executable, "-c", code, str(project.root / "hcf.py"), "--help"]
+    command = project.with_python_changed("sys.version_info = (3, 15, 0, 'final', 0)", "--help")
     refused = subprocess.run(command, env=project.env, capture_output=True, encoding="utf-8", check=False)
     assert refused.returncode == 3 and refused.stdout == "" and len(refused.stderr.splitlines()) == 1
     assert "Python 3.15 was not tried" in refused.stderr and "HCF_ANY_PYTHON=1" in refused.stderr
@@ -475,12 +474,13 @@ def test_the_tests_need_git_and_say_so_before_anything_is_installed(project: Pro
 
 def test_ctrl_c_is_answered_in_one_sentence(project: Project) -> None:
     (project.root / "wait").touch()
-    process = project.start("status")
+    with no_signal_ignored():
+        process = project.start("status")
     while not project.builds:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=60)
     (project.root / "wait").unlink()
     assert process.returncode == 130
     assert err.splitlines()[-1].endswith("interrupted; the same command goes on from here.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from hcf_pipeline.defs.publishing import store_of
 from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import SMALL, Project
@@ -27,6 +29,7 @@ url: https://video.example/watch?v=day{day}
 """
 
 
+@pytest.mark.slow
 def test_a_citation_opens_the_second_of_the_video(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     for day in range(1, 5):

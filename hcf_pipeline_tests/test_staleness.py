@@ -189,6 +189,7 @@ def test_a_setting_set_back_publishes_what_was_kept_and_does_no_work(project: Pr
     assert versions(project) == before
 
 
+@pytest.mark.slow
 def test_a_rank_set_back_trains_nothing(project: Project) -> None:
     before = versions(project)
     assert set(refreshed(project, HCF_LORA__R="3").ran) == TRAINED

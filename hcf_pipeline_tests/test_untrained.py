@@ -85,6 +85,7 @@ def untrained_project(root: Path, text: str = ASKED) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_where_training_is_off_nothing_of_it_runs_or_waits_and_the_release_quotes(tmp_path: Path) -> None:
     project = untrained_project(tmp_path)
     done = project.json("refresh")

@@ -16,7 +16,7 @@ from hcf_pipeline.corpus.address import address_of
 from hcf_pipeline.corpus.git import FETCHING, fetch_corpus
 from hcf_pipeline.errors import CorpusError, MachineError
 from hcf_pipeline.store.locks import try_exclusive
-from hcf_pipeline_tests.conftest import clean_environment
+from hcf_pipeline_tests.conftest import clean_environment, no_signal_ignored
 from hcf_pipeline_tests.corpus.git_server import git_server
 
 SECRET = "p@ss/w:rd"
@@ -318,13 +318,14 @@ def test_a_fetch_that_is_ended_ends_git_and_leaves_nothing(
     (tmp_path / "hcf.toml").touch()
     started = tmp_path / "started"
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    hcf = subprocess.Popen(
-        [sys.executable, "-c", "from hcf_pipeline.cli import main; main()", "corpus", "fetch", upstream.as_uri()],
-        cwd=tmp_path,
-        env=clean_environment(PATH=path, STARTED=str(started)),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with no_signal_ignored():
+        hcf = subprocess.Popen(
+            [sys.executable, "-c", "from hcf_pipeline.cli import main; main()", "corpus", "fetch", upstream.as_uri()],
+            cwd=tmp_path,
+            env=clean_environment(PATH=path, STARTED=str(started)),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     while not (started.exists() and started.read_text().strip()):
         assert hcf.poll() is None, hcf.communicate()
         time.sleep(0.02)
