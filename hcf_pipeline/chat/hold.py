@@ -21,7 +21,7 @@ from hcf_pipeline.store import Store
 
 FILE = "hold.json"
 
-Held = Literal["adapter", "index", "all", "nothing"]
+HeldPart = Literal["adapter", "index", "all", "nothing"]
 ASSETS = {"adapter": (LORA_ADAPTER,), "index": (FAISS_INDEX,), "all": (RELEASE,), "nothing": ()}
 
 
@@ -64,7 +64,7 @@ def with_holds(store: Store, asset: str, inputs: Mapping[str, str]) -> dict[str,
     return {name: version for name, version in taken.items() if version}  # "": it goes without
 
 
-def hold(store: Store, what: Held, target: Release, target_id: str, rejected: str) -> Hold | None:
+def hold(store: Store, what: HeldPart, target: Release, target_id: str, rejected: str) -> Hold | None:
     """Holds new releases to what the release `target` has; the caller holds the home's lock."""
     versions: dict[str, str] = {}
     for asset in ASSETS[what]:
@@ -99,7 +99,7 @@ def lift(store: Store) -> Hold | None:
     return held
 
 
-def differs(rejected: Release, target: Release) -> Held:
+def differs(rejected: Release, target: Release) -> HeldPart:
     """What a rollback rejects, where nobody says: the part that differs, or all where it is more than one."""
     other = [name for name in (ADAPTER, INDEX) if rejected.parts.get(name) != target.parts.get(name)]
     return (

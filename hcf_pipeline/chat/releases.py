@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hcf_pipeline.asset_names import RELEASE
-from hcf_pipeline.chat.hold import Held, differs, hold
+from hcf_pipeline.chat.hold import HeldPart, differs, hold
 from hcf_pipeline.chat.release import INDEX, POINTER, Pinned, Release, pinned_by, unpin
 from hcf_pipeline.errors import ArtifactError, HcfError, NotReady
 from hcf_pipeline.store import Artifact, Store
 
 
 @dataclass(frozen=True)
-class Listed:
+class ReleaseEntry:
     """A release that is still there; `lost` names the parts that are gone or not as released: it cannot serve again."""
 
     id: str
@@ -23,10 +23,10 @@ class Listed:
     lost: tuple[str, ...] = ()
 
 
-def releases(store: Store) -> list[Listed]:
+def releases(store: Store) -> list[ReleaseEntry]:
     """The releases that are there, the newest first. Unreadable ones are passed over; no file of a part is read."""
     serving = store.readable(RELEASE)
-    found: list[Listed] = []
+    found: list[ReleaseEntry] = []
     for version in release_versions(store):
         try:
             artifact = store.open(RELEASE, version)
@@ -34,7 +34,7 @@ def releases(store: Store) -> list[Listed]:
         except (ArtifactError, NotReady):
             continue
         serves = serving is not None and serving.version == version
-        found.append(Listed(version, artifact.created, serves, release, tuple(moved_pins(store, artifact))))
+        found.append(ReleaseEntry(version, artifact.created, serves, release, tuple(moved_pins(store, artifact))))
     return found
 
 
@@ -48,7 +48,7 @@ def release_versions(store: Store) -> list[str]:
     return list(dict.fromkeys([*known, *sorted(made, key=lambda version: -made[version])]))
 
 
-def find_release(store: Store, beginning: str) -> Listed:
+def find_release(store: Store, beginning: str) -> ReleaseEntry:
     """The release whose id begins so. Raises NotReady where there is none, or more than one."""
     found = [listed for listed in releases(store) if listed.id.startswith(beginning)]
     if len(found) != 1:
@@ -60,7 +60,7 @@ def find_release(store: Store, beginning: str) -> Listed:
     return found[0]
 
 
-def roll_back(store: Store, beginning: str | None = None, what: Held | None = None) -> Listed:
+def roll_back(store: Store, beginning: str | None = None, what: HeldPart | None = None) -> ReleaseEntry:
     """Lets an earlier release serve (default: the one made before that which serves); all that it pins is verified first.
 
     What it rejects is held (see hold.py): `what`, by default the parts that differ; the way forward again, to a newer
@@ -82,7 +82,7 @@ def roll_back(store: Store, beginning: str | None = None, what: Held | None = No
     return listed
 
 
-def _must_be_whole(store: Store, listed: Listed, pinned: Pinned) -> None:
+def _must_be_whole(store: Store, listed: ReleaseEntry, pinned: Pinned) -> None:
     """A refresh never builds again what only an earlier release has, so it is not advised here."""
     try:
         unpin(store, pinned)
@@ -101,7 +101,7 @@ def _can_be_read(store: Store, release: Release) -> None:
     Sidecar.load(unpin(store, release.parts[INDEX], verify=False).path)
 
 
-def _one_before(store: Store) -> Listed:
+def _one_before(store: Store) -> ReleaseEntry:
     found = releases(store)
     older = found[next((n for n, listed in enumerate(found) if listed.serves), -1) + 1 :]
     whole = [listed for listed in older if not listed.lost]

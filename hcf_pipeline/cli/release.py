@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from hcf_pipeline.chat.hold import Held, Hold, hold_on, lift
+from hcf_pipeline.chat.hold import HeldPart, Hold, hold_on, lift
 from hcf_pipeline.chat.release import ADAPTER, INDEX, current_release
-from hcf_pipeline.chat.releases import Listed, find_release, releases, roll_back
+from hcf_pipeline.chat.releases import ReleaseEntry, find_release, releases, roll_back
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.store import Store
 from hcf_pipeline.text import one_line
@@ -32,7 +32,7 @@ def run_list(call: Invocation, *, as_json: bool) -> None:
         out.print(hold_words(call, held))
 
 
-def _note(call: Invocation, listed: Listed) -> str:
+def _note(call: Invocation, listed: ReleaseEntry) -> str:
     if listed.lost:
         names = " ".join(listed.lost)
         return call.say(f"不能再服务：{names} 已损坏或不在", f"cannot serve again: {names} damaged or gone")
@@ -61,7 +61,7 @@ def _lines(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
-def run_rollback(call: Invocation, beginning: str | None, what: Held | None) -> None:
+def run_rollback(call: Invocation, beginning: str | None, what: HeldPart | None) -> None:
     from hcf_pipeline.defs.rollback import record_rollback
 
     settings = call.settings(file_optional=call.home_named)
@@ -126,7 +126,7 @@ def hold_as_json(held: Hold | None) -> dict[str, object] | None:
     return {"versions": dict(held.versions), "rejected": held.rejected, "since": _time(held.since)} if held else None
 
 
-def _summary(listed: Listed) -> dict[str, object]:
+def _summary(listed: ReleaseEntry) -> dict[str, object]:
     return {"release": listed.id, "made": _time(listed.made), "serves": listed.serves, "lost": list(listed.lost)}
 
 

@@ -49,7 +49,7 @@ def pairs_between(old: Path, new: Path) -> Moved:
     before, after = _filled(old), _filled(new)
     gone, come = _unlike([e.digest for e in before], [e.digest for e in after])
     went, came = _hashes(old, [before[n].path for n in gone]), _hashes(new, [after[n].path for n in come])
-    return _moved(went, came, sum(entry.n_rows for entry in before))
+    return _difference(went, came, sum(entry.n_rows for entry in before))
 
 
 def record_fitted_on(pairs: Path, folder: Path, seen: Collection[str]) -> None:
@@ -100,7 +100,7 @@ def changed_share(fitted_on: Path, pairs: Path) -> float:
     gone, come = _unlike([digest.decode() for digest in digests.tolist()], [entry.digest for entry in now])
     of_transcript = np.split(hashes, np.cumsum(n_pairs)[:-1])
     went = np.concatenate([NO_HASHES, *(of_transcript[n] for n in gone)])
-    return _moved(went, _hashes(pairs, [now[n].path for n in come]), len(hashes)).share
+    return _difference(went, _hashes(pairs, [now[n].path for n in come]), len(hashes)).share
 
 
 def _filled(pairs: Path) -> list[Entry]:
@@ -134,7 +134,7 @@ def hashes_of(pairs: Iterable[Pair]) -> Hashes:
     return np.array(hashes, dtype=np.uint64)
 
 
-def _moved(went: Hashes, came: Hashes, n_old: int) -> Moved:
+def _difference(went: Hashes, came: Hashes, n_old: int) -> Moved:
     values, places = np.unique(np.concatenate([went, came]), return_inverse=True)
     balance = np.bincount(places[len(went) :], minlength=len(values)) - np.bincount(
         places[: len(went)], minlength=len(values)

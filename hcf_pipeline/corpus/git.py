@@ -17,7 +17,7 @@ from hcf_pipeline.corpus.address import Address, address_of
 from hcf_pipeline.corpus.git_command import Git
 from hcf_pipeline.errors import CorpusError
 from hcf_pipeline.files import DRAFT, draft_name, remove_tree
-from hcf_pipeline.store.disk import told_of_the_disk
+from hcf_pipeline.store.disk import raise_disk_errors
 from hcf_pipeline.store.locks import try_exclusive
 
 FETCHING = ".fetching"  # in data/, locked by the one who fetches
@@ -33,7 +33,7 @@ def fetch_corpus(source: str, data: Path) -> tuple[Path, str]:
     if not source:
         raise CorpusError(zh="要取哪个文稿库？地址是空的。", en="Fetch which corpus? The address is empty.")
     address = _address(source, data)
-    with told_of_the_disk(data):
+    with raise_disk_errors(data):
         data.mkdir(parents=True, exist_ok=True)
         with _alone(data):
             target, origin = _target(address, data)

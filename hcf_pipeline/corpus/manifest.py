@@ -24,7 +24,7 @@ from hcf_pipeline.files import draft_name, hash_of
 from hcf_pipeline.settings import CorpusSettings
 
 MANIFEST = "corpus.json"  # in an artifact
-LOOK = ".look.json"  # beside the artifacts
+LAST_LOOK = ".look.json"  # beside the artifacts
 RACY_NS = 2_000_000_000  # FAT keeps times in steps of two seconds
 
 
@@ -88,7 +88,7 @@ class Times(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Look:
+class CorpusLook:
     """The corpus at one moment, and what the next look needs to know of it."""
 
     manifest: Manifest
@@ -112,7 +112,7 @@ class Look:
         draft.replace(path)
 
     @staticmethod
-    def load(path: Path) -> Look | None:
+    def load(path: Path) -> CorpusLook | None:
         """None where there is no record, or a damaged one: then the next look reads everything."""
         try:
             digest, _, body = path.read_bytes().partition(b"\n")
@@ -124,7 +124,7 @@ class Look:
         files = tuple(CorpusFile(path, size, sha256) for path, size, sha256, _, _ in raw["files"])
         times = tuple(Times(mtime_ns, ctime_ns) for _, _, _, mtime_ns, ctime_ns in raw["files"])
         manifest = Manifest(raw["folder"], files, tuple(Refused(*row) for row in raw["refused"]))
-        return Look(manifest, times, raw["looked_ns"])
+        return CorpusLook(manifest, times, raw["looked_ns"])
 
 
 def scan(folder: Path, settings: CorpusSettings) -> Manifest:
@@ -132,7 +132,7 @@ def scan(folder: Path, settings: CorpusSettings) -> Manifest:
     return look_at(folder, settings).manifest
 
 
-def look_at(folder: Path, settings: CorpusSettings, before: Look | None = None) -> Look:
+def look_at(folder: Path, settings: CorpusSettings, before: CorpusLook | None = None) -> CorpusLook:
     """The corpus as it is now; files that have not changed since the look `before` are not read.
 
     What vanishes meanwhile is not there; what can't be read is refused by name. Raises CorpusError when there is no
@@ -168,10 +168,10 @@ def look_at(folder: Path, settings: CorpusSettings, before: Look | None = None) 
     found.sort()
     refused.sort(key=lambda one: one.file)
     manifest = Manifest(str(folder), tuple([file for file, _ in found]), tuple(refused))
-    return Look(manifest, tuple([times for _, times in found]), min(looked_ns, time.time_ns()), n_hashed)
+    return CorpusLook(manifest, tuple([times for _, times in found]), min(looked_ns, time.time_ns()), n_hashed)
 
 
-def _known(before: Look | None, folder: Path) -> dict[tuple[str, int, int, int], tuple[CorpusFile, Times]]:
+def _known(before: CorpusLook | None, folder: Path) -> dict[tuple[str, int, int, int], tuple[CorpusFile, Times]]:
     """What may be taken over unread, by path, size and times."""
     if before is None or before.manifest.folder != str(folder):
         return {}

@@ -129,9 +129,9 @@ def read_transcript(folder: Path, file: CorpusFile, grammar: Grammar) -> Transcr
     try:
         data = (folder / file.path).read_bytes()
     except OSError as error:
-        raise _moved(folder / file.path) from error
+        raise _changed_meanwhile(folder / file.path) from error
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise _moved(folder / file.path)
+        raise _changed_meanwhile(folder / file.path)
     return read_bytes(data, file.path, grammar)
 
 
@@ -345,7 +345,7 @@ def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
     )
 
 
-def _moved(file: Path) -> CorpusMoved:
+def _changed_meanwhile(file: Path) -> CorpusMoved:
     return CorpusMoved(
         zh=f"{file} 在读取时变动了，本次运行只认开始时的快照；请再运行一次 hcf refresh。",
         en=f"{file} changed while the corpus was being read, and a run keeps to one snapshot; run hcf refresh again.",

@@ -24,7 +24,7 @@ from hcf_pipeline.defs.why import both_languages, why_stale
 from hcf_pipeline.errors import ArtifactError, HcfError, InputDamaged, NotReady, RunFailed
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import ONCE, Artifact, Built, Lease, Markdown, Metadata, Recipe, Store
-from hcf_pipeline.store.disk import told_of_the_disk
+from hcf_pipeline.store.disk import raise_disk_errors
 
 RECIPE = "recipe"  # metadata of a materialization: the id under which the store keeps it
 SETTINGS = "settings"  # metadata of a definition: the settings that the asset reads
@@ -158,7 +158,7 @@ class Step:
         mark(self.context)
         making = self.store.making(self.name, run.run_id, lambda owner: not is_under_way(instance, owner))
         try:
-            with told_of_the_disk(self.store.home), making, self.store.writing(self.name):
+            with raise_disk_errors(self.store.home), making, self.store.writing(self.name):
                 yield
         except HcfError as error:
             if error.transient and self.context.retry_number < len(RETRY_AFTER_S):

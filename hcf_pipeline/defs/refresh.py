@@ -16,7 +16,7 @@ from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.defs.asset_keys import key_of, name_of
 from hcf_pipeline.defs.automation.liveness import BY, HCF_REFRESH, executing, reap_dead_runs, this_process
 from hcf_pipeline.defs.automation.plan import TRAINING, Plan, make_plan
-from hcf_pipeline.defs.automation.policy import pairs_waiting, told
+from hcf_pipeline.defs.automation.policy import deferral, pairs_waiting
 from hcf_pipeline.defs.automation.standstill import standstill, switched_off, untrainable
 from hcf_pipeline.defs.automation.tidying import tidy_up
 from hcf_pipeline.defs.build import build_definitions
@@ -134,12 +134,12 @@ def status(settings: Settings) -> Status:
     with dagster_instance(settings) as instance:
         found = asset_states(nodes_defined(build_definitions(settings)), instance, store)
         reasons: dict[str, Why | None] = dict(_damaged(store, found))
-        if moved := _moved(settings):
+        if moved := _corpus_change(settings):
             reasons[TURN_TABLE] = moved
         states = _with(found, reasons)
         waiting = pairs_waiting(instance, store) if states[SFT_DATASET].state == "stale" else None
         if waiting and waiting.came + waiting.went:
-            samples, why = states[SFT_DATASET], told(waiting, settings.sections.refresh)
+            samples, why = states[SFT_DATASET], deferral(waiting, settings.sections.refresh)
             states[SFT_DATASET] = replace(samples, why=(*samples.why, why))
         failed = failed_gates(settings, found)
         for gate, verdict in failed.items():
@@ -224,7 +224,7 @@ def _with(states: Mapping[str, AssetState], stale: Mapping[str, Why | None]) -> 
     }
 
 
-def _moved(settings: Settings) -> Why | None:
+def _corpus_change(settings: Settings) -> Why | None:
     """What changed in the corpus folder since it was last looked at."""
     seen = seen_corpus(settings)
     if seen is None:

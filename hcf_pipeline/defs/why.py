@@ -75,10 +75,10 @@ def _inputs(store: Store, before: Recipe, now: Recipe) -> Iterator[Why]:
         if old is None or new is None:
             yield Why(f"{name} 是否用到变了", f"whether it reads {name} changed")
         else:
-            yield _moved(store, name, old, new)
+            yield _input_change(store, name, old, new)
 
 
-def _moved(store: Store, name: str, old: str, new: str) -> Why:
+def _input_change(store: Store, name: str, old: str, new: str) -> Why:
     from hcf_pipeline.corpus.differences import differences_of
 
     try:

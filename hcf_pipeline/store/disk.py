@@ -12,7 +12,7 @@ from hcf_pipeline.files import is_closed
 
 
 @contextmanager
-def told_of_the_disk(home: Path) -> Iterator[None]:
+def raise_disk_errors(home: Path) -> Iterator[None]:
     """What the disk refuses is raised as MachineError."""
     try:
         yield

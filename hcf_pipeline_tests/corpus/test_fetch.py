@@ -339,7 +339,7 @@ def test_a_fetch_that_is_ended_ends_git_and_leaves_nothing(
 
 
 def test_a_secret_of_git_url_reaches_neither_dagsters_events_nor_the_home(tmp_path: Path) -> None:
-    from hcf_pipeline.defs.automation.sensors import LOOK
+    from hcf_pipeline.defs.automation.sensors import LOOK_JOB
     from hcf_pipeline.defs.build import build_definitions
     from hcf_pipeline.defs.home import dagster_instance
     from hcf_pipeline.settings.file import load_settings
@@ -349,7 +349,7 @@ def test_a_secret_of_git_url_reaches_neither_dagsters_events_nor_the_home(tmp_pa
     (tmp_path / "hcf.toml").write_text(f'[corpus]\npath = "."\ngit_url = "{address}"\n', encoding="utf-8")
     settings = load_settings(tmp_path / "hcf.toml", environ={})
     with dagster_instance(settings) as instance:
-        job = build_definitions(settings).resolve_job_def(LOOK)
+        job = build_definitions(settings).resolve_job_def(LOOK_JOB)
         assert job.execute_in_process(instance=instance).success
     kept = everything_below(settings.home)
     assert b"127.0.0.1:9/corpus.git" in kept  # what failed is told

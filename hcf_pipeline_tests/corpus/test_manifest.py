@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hcf_pipeline.corpus import manifest as looking
-from hcf_pipeline.corpus.manifest import Look, Manifest, look_at, scan
+from hcf_pipeline.corpus.manifest import CorpusLook, Manifest, look_at, scan
 from hcf_pipeline.corpus.walk import LINK_BROKEN, LINK_LOOP, LINK_OUT, NAME_NOT_UTF8, UNREADABLE, walk
 from hcf_pipeline.errors import ArtifactError, CorpusError
 from hcf_pipeline.settings import CorpusSettings
@@ -84,7 +84,7 @@ def test_a_manifest_comes_back_as_it_was_saved(corpus: Path, tmp_path: Path) -> 
     assert loaded == manifest and loaded.root == manifest.root
 
 
-def later(look: Look, seconds: float = 60) -> Look:
+def later(look: CorpusLook, seconds: float = 60) -> CorpusLook:
     """The same look, taken when the files were no longer new."""
     return dataclasses.replace(look, looked_ns=look.looked_ns + int(seconds * 1e9))
 
@@ -132,18 +132,18 @@ def test_a_look_at_another_folder_is_no_help(corpus: Path, tmp_path: Path) -> No
 def test_a_look_comes_back_as_it_was_saved_and_a_damaged_one_not_at_all(corpus: Path, tmp_path: Path) -> None:
     (corpus / "gone.md").symlink_to("nowhere.md")
     look, record = look_at(corpus, SETTINGS), tmp_path / "look"
-    assert Look.load(record) is None
+    assert CorpusLook.load(record) is None
     look.save(record)
     look.save(record)
-    assert Look.load(record) == look
+    assert CorpusLook.load(record) == look
     assert [p.name for p in tmp_path.iterdir() if p != corpus] == ["look"]
     whole = record.read_bytes()
     for place in range(0, len(whole), 7):
         record.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert Look.load(record) is None
+        assert CorpusLook.load(record) is None
     for place in (0, 10, 65, len(whole) - 1):
         record.write_bytes(whole[:place])
-        assert Look.load(record) is None
+        assert CorpusLook.load(record) is None
 
 
 def test_a_file_that_vanishes_during_the_look_is_not_there(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

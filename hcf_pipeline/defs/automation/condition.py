@@ -20,7 +20,7 @@ from hcf_pipeline.asset_names import LORA_ADAPTER
 from hcf_pipeline.defs.asset_keys import name_of
 from hcf_pipeline.defs.automation.liveness import UNDER_WAY
 from hcf_pipeline.defs.automation.plan import Plan, make_plan
-from hcf_pipeline.defs.automation.policy import waits
+from hcf_pipeline.defs.automation.policy import deferred_assets
 from hcf_pipeline.defs.automation.standstill import standstill
 from hcf_pipeline.defs.dagster_private import failed_steps, last_tick, nodes_of
 from hcf_pipeline.defs.gating import failed_gates
@@ -33,7 +33,7 @@ AGAIN_AFTER_S = (60, 300, 1800)  # where a run was killed, or never began
 
 
 @dataclass(frozen=True)
-class Asked:
+class LastRequest:
     """What this condition asked for last."""
 
     recipe: str
@@ -41,11 +41,11 @@ class Asked:
     times: int
 
     @staticmethod
-    def load(cursor: str | None) -> "Asked | None":
-        return Asked(**json.loads(cursor)) if cursor else None
+    def load(cursor: str | None) -> "LastRequest | None":
+        return LastRequest(**json.loads(cursor)) if cursor else None
 
 
-class _Look:
+class _Evaluation:
     """The state of everything in one evaluation, found once for all assets."""
 
     def __init__(self, context: dg.AutomationContext[dg.AssetKey], settings: Settings) -> None:
@@ -62,7 +62,9 @@ class _Look:
     def plan(self) -> Plan:
         store, refresh = store_of(self._settings), self._settings.sections.refresh
         failed = {gate.asset for gate in failed_gates(self._settings, self.states)}
-        waiting = waits(self.states, self._instance, store, refresh) | standstill(self.states, store, self._settings)
+        waiting = deferred_assets(self.states, self._instance, store, refresh) | standstill(
+            self.states, store, self._settings
+        )
         return make_plan(self.states, waiting, failed)
 
     @cached_property
@@ -87,7 +89,7 @@ class WhenStale(dg.AutomationCondition[dg.AssetKey]):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._look: _Look | None = None
+        self._evaluation: _Evaluation | None = None
 
     @property
     def name(self) -> str:
@@ -102,27 +104,27 @@ class WhenStale(dg.AutomationCondition[dg.AssetKey]):
         )
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
-        if self._look is None or self._look.view is not context.asset_graph_view:
-            self._look = _Look(context, self._settings)
-        look, name = self._look, name_of(context.key)
-        asked = Asked.load(context.cursor)
-        recipe = look.states[name].now.id
-        if not look.wanted(name) or (asked and asked.recipe == recipe and not self._again(context, asked)):
+        if self._evaluation is None or self._evaluation.view is not context.asset_graph_view:
+            self._evaluation = _Evaluation(context, self._settings)
+        evaluation, name = self._evaluation, name_of(context.key)
+        last = LastRequest.load(context.cursor)
+        recipe = evaluation.states[name].now.id
+        if not evaluation.wanted(name) or (last and last.recipe == recipe and not self._again(context, last)):
             return dg.AutomationResult(context, context.get_empty_subset(), cursor=context.cursor)
-        times = asked.times + 1 if asked and asked.recipe == recipe else 1
-        cursor = json.dumps(asdict(Asked(recipe, time.time(), times)))
+        times = last.times + 1 if last and last.recipe == recipe else 1
+        cursor = json.dumps(asdict(LastRequest(recipe, time.time(), times)))
         return dg.AutomationResult(context, context.candidate_subset, cursor=cursor)
 
-    def _again(self, context: dg.AutomationContext[dg.AssetKey], asked: Asked) -> bool:
+    def _again(self, context: dg.AutomationContext[dg.AssetKey], last: LastRequest) -> bool:
         """Whether what was asked for in vain is to be asked for once more."""
-        if _last_tick(self._settings) > asked.at:
+        if _last_tick(self._settings) > last.at:
             return True
-        if asked.times > len(AGAIN_AFTER_S):
+        if last.times > len(AGAIN_AFTER_S):
             return False
-        failures = _failures(context.asset_graph_view.instance, context.key, asked.at)
+        failures = _failures(context.asset_graph_view.instance, context.key, last.at)
         if any(_is_by_damage(failure) for failure in failures):
             return True  # its inputs are settled again, else it would not be wanted
-        return time.time() >= asked.at + AGAIN_AFTER_S[asked.times - 1] and not failures
+        return time.time() >= last.at + AGAIN_AFTER_S[last.times - 1] and not failures
 
 
 def _failures(instance: dg.DagsterInstance, key: dg.AssetKey, since: float) -> list[dg.EventLogEntry]:

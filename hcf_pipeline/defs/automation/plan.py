@@ -24,9 +24,9 @@ class Plan:
 
 
 def make_plan(
-    states: Mapping[str, AssetState], waits: Collection[str] = (), failed_gates: Collection[str] = ()
+    states: Mapping[str, AssetState], deferred: Collection[str] = (), failed_gates: Collection[str] = ()
 ) -> Plan:
-    """`states` in topological order; `waits` names assets that policy leaves as they are, `failed_gates` those whose
+    """`states` in topological order; `deferred` names assets that policy leaves as they are, `failed_gates` those whose
     gate failed.
 
     What was never built has to run in any case, so it goes along in the wave of its last unsettled input; what is merely
@@ -47,7 +47,7 @@ def make_plan(
         if (asset.parents - spared) & closed and asset.state != "fresh":
             blocked.append(name)
             closed.add(name)
-        elif name in waits:
+        elif name in deferred:
             waiting.append(name)
             if asset.state == "missing" or not asset.is_whole:
                 closed.add(name)

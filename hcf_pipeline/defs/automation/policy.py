@@ -24,7 +24,7 @@ GATED = (SFT_DATASET, BASE_MODEL)  # what training begins with
 FOLLOWS = frozenset({PARSED_PAIRS, HELD_OUT_SPLIT})  # what moves with new pairs
 
 
-def waits(
+def deferred_assets(
     states: Mapping[str, AssetState], instance: dg.DagsterInstance, store: Store, refresh: RefreshSettings
 ) -> frozenset[str]:
     """The assets that new pairs alone made stale, as long as these are too few and no training is due by the clock."""
@@ -63,7 +63,7 @@ def pairs_waiting(instance: dg.DagsterInstance, store: Store) -> Moved | None:
         return None
 
 
-def told(moved: Moved, refresh: RefreshSettings) -> Why:
+def deferral(moved: Moved, refresh: RefreshSettings) -> Why:
     """That training waits, for what, and how long."""
     zh = f"{moved.came} 个新问答、{moved.went} 个消失的问答等待训练"
     en = f"{moved.came} new and {moved.went} vanished pairs wait for training"

@@ -24,13 +24,13 @@ from hcf_pipeline.settings.file import load_settings
 if TYPE_CHECKING:
     from hcf_pipeline.defs.dagster_private import AssetJob
 
-LOOK = "look_at_the_corpus_now"
+LOOK_JOB = "look_at_the_corpus_now"
 
 
 def jobs() -> list[AssetJob]:
     return [
         dg.define_asset_job(
-            LOOK,
+            LOOK_JOB,
             selection=dg.AssetSelection.assets(RAW_TRANSCRIPTS),
             description="Pulls the corpus where it is kept in Git, and looks at it.\n\n拉取并查看文稿。",
         ),
@@ -56,7 +56,7 @@ def automation(settings: Settings) -> tuple[dg.ScheduleDefinition, list[dg.Senso
 
     nightly_refresh = dg.ScheduleDefinition(
         name="nightly_refresh",
-        job_name=LOOK,
+        job_name=LOOK_JOB,
         cron_schedule=refresh.cron,
         execution_timezone=refresh.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if refresh.automation else dg.DefaultScheduleStatus.STOPPED,

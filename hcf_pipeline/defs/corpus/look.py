@@ -10,7 +10,7 @@ import dagster as dg
 from hcf_pipeline.asset_names import RAW_TRANSCRIPTS
 from hcf_pipeline.corpus.differences import differences
 from hcf_pipeline.corpus.git import fetch_corpus
-from hcf_pipeline.corpus.manifest import LOOK, MANIFEST, Look, Manifest, look_at
+from hcf_pipeline.corpus.manifest import LAST_LOOK, MANIFEST, CorpusLook, Manifest, look_at
 from hcf_pipeline.corpus.settle import settle
 from hcf_pipeline.defs.asset_keys import key_of
 from hcf_pipeline.defs.dagster_private import DATA_VERSION, last_check_failed
@@ -65,8 +65,8 @@ def look_again(settings: Settings, instance: dg.DagsterInstance) -> None:
 def observe_corpus(settings: Settings, *, only_settled: bool = False) -> tuple[str, Metadata]:
     """Publishes the manifest of the corpus; returns its root hash and what a person may want to know."""
     store, known = store_of(settings), seen_corpus(settings)
-    record = store.home / RAW_TRANSCRIPTS / LOOK
-    before = Look.load(record)
+    record = store.home / RAW_TRANSCRIPTS / LAST_LOOK
+    before = CorpusLook.load(record)
     look = look_at(settings.corpus_path, settings.sections.corpus, before)
     if look.n_hashed or before is None or look.manifest != before.manifest:
         with store.writing(RAW_TRANSCRIPTS):
@@ -90,7 +90,7 @@ def observe_corpus(settings: Settings, *, only_settled: bool = False) -> tuple[s
 
 def peek_at_corpus(settings: Settings) -> Manifest:
     """The corpus as it is now; nothing is recorded."""
-    before = Look.load(store_of(settings).home / RAW_TRANSCRIPTS / LOOK)
+    before = CorpusLook.load(store_of(settings).home / RAW_TRANSCRIPTS / LAST_LOOK)
     return look_at(settings.corpus_path, settings.sections.corpus, before).manifest
 
 

@@ -3,7 +3,7 @@
 A chunk's text is the words of its turns, one turn after the other. Who says them stands beside the text, never in it:
 for each turn its number, its speaker, where its words end and when it begins; a turn's words may hold line breaks, and
 any colon is a word's. Where a long turn is cut, each piece has number, speaker and time of the whole turn. The chunk id
-names the place by content (transcript, text, and the how-manieth of that text there), so an edit elsewhere in the file
+names the place by content (transcript, text, and which occurrence of that text there), so an edit elsewhere in the file
 leaves it as it is.
 """
 

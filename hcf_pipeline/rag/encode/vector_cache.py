@@ -95,7 +95,7 @@ class VectorCache:
         files = [file for file in self.folder.glob(f"*/[!.]*{SUFFIX}") if file.stat().st_nlink == 1]
         left = sum(file.stat().st_size for file in files)
         doomed = list(self.folder.glob(f"*/{DRAFT}*"))
-        for file in sorted(files, key=lambda file: _turn_to_go(file, keep)):
+        for file in sorted(files, key=lambda file: _eviction_key(file, keep)):
             if left <= max_bytes:
                 break
             left -= file.stat().st_size
@@ -110,7 +110,7 @@ class VectorCache:
         return freed
 
 
-def _turn_to_go(file: Path, keep: Collection[str]) -> tuple[bool, float, float]:
+def _eviction_key(file: Path, keep: Collection[str]) -> tuple[bool, float, float]:
     encoder = file.parent
     return encoder.name in keep, 0.0 if encoder.name in keep else encoder.stat().st_mtime, file.stat().st_mtime
 

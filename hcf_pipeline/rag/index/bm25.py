@@ -19,7 +19,7 @@ NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryTerms:
     """A question's terms, sorted, and what each segment holds of them."""
 
     terms: Ints
@@ -50,20 +50,22 @@ class LexicalIndex:
         self._starts = np.cumsum([0, *(segment.n_texts for segment in segments)])
         self._norms = lru_cache(maxsize=4)(self._length_norms)
 
-    def ask(self, question: str) -> Asked:
+    def ask(self, question: str) -> QueryTerms:
         """The question's terms count once each."""
         terms = terms_of(question)
         matches = self.find(terms)
-        return Asked(terms, self._idf(matches, len(terms)), matches)
+        return QueryTerms(terms, self._idf(matches, len(terms)), matches)
 
-    def scores(self, asked: Asked, k1: float, b: float) -> tuple[Floats, float]:
+    def scores(self, query_terms: QueryTerms, k1: float, b: float) -> tuple[Floats, float]:
         """(BM25 of every text, what a text could reach at most); float32, those of texts that aren't live mean nothing.
 
         The maximum is the sum over the question's terms, known or not, of idf × (k1 + 1).
         """
-        weights = asked.idf * (k1 + 1)
+        weights = query_terms.idf * (k1 + 1)
         norms = self._norms(k1, b)
-        parts = [_score(found, weights, of_segment) for found, of_segment in zip(asked.matches, norms, strict=True)]
+        parts = [
+            _score(found, weights, of_segment) for found, of_segment in zip(query_terms.matches, norms, strict=True)
+        ]
         return np.concatenate(parts), float(weights.sum())
 
     def find(self, terms: Ints) -> list[Matches]:
@@ -86,7 +88,7 @@ class LexicalIndex:
         return counts
 
     def idf(self, terms: Ints) -> Weights:
-        """Weight of each term, as in `Asked`."""
+        """Weight of each term, as in `QueryTerms`."""
         return self._idf(self.find(terms), len(terms))
 
     def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:

@@ -53,16 +53,16 @@ class Index:
             ]
         except (OSError, ValueError, RuntimeError, pa.ArrowInvalid) as error:
             raise damaged(folder) from error
-        held = [transcript for one in sidecar.segments for transcript in one.transcripts]
-        sizes = np.array([transcript.n_rows for transcript in held], dtype=np.int64)
+        entries = [transcript for one in sidecar.segments for transcript in one.transcripts]
+        sizes = np.array([transcript.n_rows for transcript in entries], dtype=np.int64)
         self._firsts: Ids = np.cumsum(sizes) - sizes
         """The first row of each transcript."""
         self._starts: Ids = np.cumsum([0, *(one.n_rows for one in sidecar.segments)])
         self._starts_list: list[int] = self._starts.tolist()
         self._first_transcripts: Ids = np.cumsum([0, *(len(one.transcripts) for one in sidecar.segments)])
-        self.transcripts: Ids = np.repeat(np.arange(len(held)), sizes)
+        self.transcripts: Ids = np.repeat(np.arange(len(entries)), sizes)
         """The transcript of each row, as a number."""
-        days = [(transcript.date - EPOCH).days if transcript.date else NO_DATE for transcript in held]
+        days = [(transcript.date - EPOCH).days if transcript.date else NO_DATE for transcript in entries]
         self.days: npt.NDArray[np.int32] = np.repeat(np.array(days, dtype=np.int32), sizes)
         """The date of each row in days since 1970, or NO_DATE."""
         self.joined: Mask = np.concatenate([segment.joined for segment in self._segments])[:-1]
@@ -70,7 +70,7 @@ class Index:
         self.ids: Ids = np.concatenate([segment.ids for segment in self._segments])
         """A number made from the chunk id of each row."""
         self.n_rows = len(self.ids)
-        is_live = np.array([transcript.live for transcript in held], dtype=np.bool_)
+        is_live = np.array([transcript.live for transcript in entries], dtype=np.bool_)
         live = np.repeat(is_live, sizes)
         self.live: Mask | None = None if live.all() else live
         """Which rows may be found; None: all."""
@@ -80,7 +80,7 @@ class Index:
         of_transcripts = _by_segment(is_live, self._first_transcripts)
         self.broadcasts = LexicalIndex([one.broadcasts for one in self._segments], of_transcripts)
         """The words of each transcript as a whole."""
-        self._held = held
+        self._entries = entries
 
     def nearest(self, vector: Vectors, k: int, among: Mask | None) -> Ids:
         """The rows of the k largest inner products, best first; only rows where `among` is true, if given."""
@@ -109,8 +109,8 @@ class Index:
 
     def place(self, row: int) -> tuple[str, datetime.date | None]:
         """(transcript, date) of one row."""
-        held = self._held[int(self.transcripts[row])]
-        return held.path, held.date
+        entry = self._entries[int(self.transcripts[row])]
+        return entry.path, entry.date
 
     def text(self, row: int) -> str:
         """The text of one row."""

@@ -104,12 +104,12 @@ class Segment:
         return self._dense.vectors(rows)
 
     def text(self, transcript: int, row: int) -> str:
-        """The text of a row of the how-manieth transcript, both counted from 0."""
+        """The text of a row of the transcript of that number, both counted from 0."""
         text: str = self._batch(transcript).column(TEXT)[row].as_py()
         return text
 
     def row(self, transcript: int, row: int) -> tuple[str, datetime.date | None, Chunk]:
-        """(path, date, chunk) of a row of the how-manieth transcript, both counted from 0."""
+        """(path, date, chunk) of a row of the transcript of that number, both counted from 0."""
         path, date, *chunk = (column[row].as_py() for column in self._batch(transcript).columns)
         return path, date, Chunk(*chunk)
 

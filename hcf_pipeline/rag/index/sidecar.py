@@ -20,7 +20,7 @@ FORMAT = 4
 postings or the rows change. It is the revision of `faiss_index`, too: segments of another format are never taken over."""
 
 
-class Held(NamedTuple):
+class TranscriptEntry(NamedTuple):
     """One transcript of a segment, in the order of its rows."""
 
     path: str
@@ -30,49 +30,49 @@ class Held(NamedTuple):
     live: bool  # a dead one is in the files, but nothing of it is found or counted
 
     @staticmethod
-    def of(entry: Entry) -> Held:
-        return Held(entry.path, entry.date, entry.digest, entry.n_rows, True)
+    def of(entry: Entry) -> TranscriptEntry:
+        return TranscriptEntry(entry.path, entry.date, entry.digest, entry.n_rows, True)
 
 
 @dataclass(frozen=True)
-class Listed:
+class SegmentEntry:
     """One segment of an index."""
 
     name: str  # of its folder in SEGMENTS
     files: Mapping[str, str]  # sha256 by path under that folder
-    transcripts: tuple[Held, ...]
+    transcripts: tuple[TranscriptEntry, ...]
 
     @property
     def n_rows(self) -> int:
-        return sum(held.n_rows for held in self.transcripts)
+        return sum(entry.n_rows for entry in self.transcripts)
 
     @property
     def n_live(self) -> int:
-        return sum(held.n_rows for held in self.transcripts if held.live)
+        return sum(entry.n_rows for entry in self.transcripts if entry.live)
 
     @property
     def n_dead(self) -> int:
         return self.n_rows - self.n_live
 
-    def with_live(self, live: Sequence[bool]) -> Listed:
-        held = tuple(h._replace(live=is_live) for h, is_live in zip(self.transcripts, live, strict=True))
-        return replace(self, transcripts=held)
+    def with_live(self, live: Sequence[bool]) -> SegmentEntry:
+        entries = tuple(entry._replace(live=is_live) for entry, is_live in zip(self.transcripts, live, strict=True))
+        return replace(self, transcripts=entries)
 
 
 @dataclass(frozen=True)
 class Sidecar:
     encoder: str
     dim: int
-    segments: tuple[Listed, ...]
+    segments: tuple[SegmentEntry, ...]
 
     @property
-    def live(self) -> list[Held]:
-        return [held for segment in self.segments for held in segment.transcripts if held.live]
+    def live(self) -> list[TranscriptEntry]:
+        return [entry for segment in self.segments for entry in segment.transcripts if entry.live]
 
     @property
     def content(self) -> str:
         """20 hex digits over what the index answers with, whatever its segments are."""
-        rows = sorted((held.path, str(held.date), held.digest) for held in self.live)
+        rows = sorted((entry.path, str(entry.date), entry.digest) for entry in self.live)
         return hash_of([FORMAT, self.encoder, self.dim, rows])
 
     def save(self, folder: Path) -> None:
@@ -81,13 +81,15 @@ class Sidecar:
             "format": FORMAT,
             "encoder": self.encoder,
             "dim": self.dim,
-            "n_chunks": sum(held.n_rows for held in live),
+            "n_chunks": sum(entry.n_rows for entry in live),
             "n_transcripts": len(live),
             "segments": [
                 {
                     "name": segment.name,
                     "files": dict(segment.files),
-                    "transcripts": [(h.path, h.date and h.date.isoformat(), *h[2:]) for h in segment.transcripts],
+                    "transcripts": [
+                        (entry.path, entry.date and entry.date.isoformat(), *entry[2:]) for entry in segment.transcripts
+                    ],
                 }
                 for segment in self.segments
             ],
@@ -102,7 +104,7 @@ class Sidecar:
             if (found := int(raw["format"])) != FORMAT:
                 raise _other_format(folder / SIDECAR, found)
             segments = tuple(
-                Listed(str(s["name"]), dict(s["files"]), tuple(_held(*row) for row in s["transcripts"]))
+                SegmentEntry(str(s["name"]), dict(s["files"]), tuple(_entry_of(*row) for row in s["transcripts"]))
                 for s in raw["segments"]
             )
             return Sidecar(str(raw["encoder"]), int(raw["dim"]), segments)
@@ -110,8 +112,8 @@ class Sidecar:
             raise damaged(folder / SIDECAR) from error
 
 
-def _held(path: str, date: str | None, digest: str, n_rows: int, live: bool) -> Held:
-    return Held(path, datetime.date.fromisoformat(date) if date else None, digest, n_rows, live)
+def _entry_of(path: str, date: str | None, digest: str, n_rows: int, live: bool) -> TranscriptEntry:
+    return TranscriptEntry(path, datetime.date.fromisoformat(date) if date else None, digest, n_rows, live)
 
 
 def _other_format(path: Path, found: int) -> ArtifactError:

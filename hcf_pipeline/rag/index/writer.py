@@ -23,7 +23,7 @@ from hcf_pipeline.files import file_sha256, files_below, hash_of, link_or_copy
 from hcf_pipeline.rag.encode.embed import Embeddings
 from hcf_pipeline.rag.index.dense import FLAT_ROWS
 from hcf_pipeline.rag.index.segments import write_segment
-from hcf_pipeline.rag.index.sidecar import SEGMENTS, Held, Listed, Sidecar
+from hcf_pipeline.rag.index.sidecar import SEGMENTS, SegmentEntry, Sidecar, TranscriptEntry
 
 FAN = 4
 SMALL_SHARE = 0.25
@@ -61,7 +61,7 @@ def write_index(
     before = _previous(previous, vectors) if previous else ()
     segments, n_new = _match(before, [entry for entry in table.entries if entry.n_rows])
     kept = _kept(segments, n_new)
-    stays = {held.path for segment in kept for held in segment.transcripts if held.live}
+    stays = {entry.path for segment in kept for entry in segment.transcripts if entry.live}
     entries = [entry for entry in table.entries if entry.n_rows and entry.path not in stays]
     for segment in kept:
         _share(segment, previous, out)
@@ -71,9 +71,9 @@ def write_index(
     live = sidecar.live
     return IndexReport(
         content=sidecar.content,
-        n_chunks=sum(held.n_rows for held in live),
+        n_chunks=sum(entry.n_rows for entry in live),
         n_transcripts=len(live),
-        n_undated=sum(held.n_rows for held in live if held.date is None),
+        n_undated=sum(entry.n_rows for entry in live if entry.date is None),
         dim=vectors.dim,
         n_bytes=sum(path.stat().st_size for path in files_below(out)),
         n_segments=len(sidecar.segments),
@@ -81,7 +81,7 @@ def write_index(
     )
 
 
-def _previous(folder: Path, vectors: Embeddings) -> tuple[Listed, ...]:
+def _previous(folder: Path, vectors: Embeddings) -> tuple[SegmentEntry, ...]:
     try:
         sidecar = Sidecar.load(folder)
     except ArtifactError:  # another format
@@ -89,7 +89,7 @@ def _previous(folder: Path, vectors: Embeddings) -> tuple[Listed, ...]:
     return sidecar.segments if (sidecar.encoder, sidecar.dim) == (vectors.encoder, vectors.dim) else ()
 
 
-def _match(segments: Sequence[Listed], entries: Sequence[Entry]) -> tuple[list[Listed], int]:
+def _match(segments: Sequence[SegmentEntry], entries: Sequence[Entry]) -> tuple[list[SegmentEntry], int]:
     """(the segments with what is live now, the chunks of the transcripts that are in none of them).
 
     A transcript that comes back as it was, lives again.
@@ -102,7 +102,7 @@ def _match(segments: Sequence[Listed], entries: Sequence[Entry]) -> tuple[list[L
     return marked, sum(wanted.values())
 
 
-def _kept(segments: Sequence[Listed], n_new: int) -> list[Listed]:
+def _kept(segments: Sequence[SegmentEntry], n_new: int) -> list[SegmentEntry]:
     """The segments that stay as they are; what is live in the others goes into the new one, with `n_new` new rows."""
     largest = max(segments, key=lambda segment: segment.n_live, default=None)
     if largest is None or largest.n_dead > DEAD_SHARE * largest.n_live:
@@ -125,7 +125,7 @@ def _tier(n_rows: int) -> int:
     return (n_rows.bit_length() - 1) // 2
 
 
-def _share(segment: Listed, previous: Path | None, out: Path) -> None:
+def _share(segment: SegmentEntry, previous: Path | None, out: Path) -> None:
     assert previous is not None
     for name in segment.files:
         target = out / SEGMENTS / segment.name / name
@@ -133,9 +133,9 @@ def _share(segment: Listed, previous: Path | None, out: Path) -> None:
         link_or_copy(previous / SEGMENTS / segment.name / name, target)
 
 
-def _write(table: Table, entries: Sequence[Entry], vectors: Embeddings, out: Path, flat_rows: int) -> Listed:
+def _write(table: Table, entries: Sequence[Entry], vectors: Embeddings, out: Path, flat_rows: int) -> SegmentEntry:
     name = hash_of([vectors.encoder, [(e.path, str(e.date), e.digest) for e in entries]])
     folder = out / SEGMENTS / name
     write_segment(table, {entry.path for entry in entries}, vectors, folder, flat_rows)
     files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(files_below(folder))}
-    return Listed(name, files, tuple(Held.of(entry) for entry in entries))
+    return SegmentEntry(name, files, tuple(TranscriptEntry.of(entry) for entry in entries))

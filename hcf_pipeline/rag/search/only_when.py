@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hcf_pipeline.rag.arrays import Ids
-from hcf_pipeline.rag.index.bm25 import Asked, LexicalIndex
+from hcf_pipeline.rag.index.bm25 import LexicalIndex, QueryTerms
 from hcf_pipeline.rag.index.terms import normalise
 from hcf_pipeline.rag.search.dates import Mention
 
@@ -43,7 +43,7 @@ def asks_only_when(text: str, mentions: Sequence[Mention], names: Sequence[str] 
     return bool(_CHINESE.fullmatch(rest) or _ENGLISH.fullmatch(rest))
 
 
-def telling_terms(lexical: LexicalIndex, rows: Ids, texts: Sequence[str]) -> Asked:
+def telling_terms(lexical: LexicalIndex, rows: Ids, texts: Sequence[str]) -> QueryTerms:
     """The pairs of characters that tell most of some texts: often there, and in few others. `rows` are theirs, ascending."""
     found = lexical.ask("\n".join(texts))
     often = lexical.counts(found.matches, rows).sum(axis=0)
@@ -51,4 +51,4 @@ def telling_terms(lexical: LexicalIndex, rows: Ids, texts: Sequence[str]) -> Ask
     if not worth.any():  # nothing is said twice
         worth = np.where(found.is_pair, found.idf, 0.0)
     terms = np.sort(found.terms[np.argsort(-worth, kind="stable")[:N_TERMS]])
-    return Asked(terms, lexical.idf(terms), lexical.find(terms))
+    return QueryTerms(terms, lexical.idf(terms), lexical.find(terms))

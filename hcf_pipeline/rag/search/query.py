@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from hcf_pipeline.rag.arrays import Mask, Vectors
-from hcf_pipeline.rag.index.bm25 import Asked, LexicalIndex
+from hcf_pipeline.rag.index.bm25 import LexicalIndex, QueryTerms
 from hcf_pipeline.rag.index.terms import normalise, terms_of
 from hcf_pipeline.rag.search.dates import Mention, Period
 
@@ -39,7 +39,7 @@ class Query:
     """Of one index and its encoder: another one weighs the terms otherwise."""
 
     text: str
-    terms: Asked
+    terms: QueryTerms
     periods: tuple[Period, ...]  # that the question names and there is a broadcast of, in the order of its words
     vector: Vectors  # shape (dim,), of the whole text
     names_time: Mask  # which of the terms stand in nothing but the words for `periods`
@@ -69,15 +69,17 @@ def without(text: str, mentions: Sequence[Mention]) -> str:
 def read(text: str, mentions: Sequence[Mention], vector: Vectors, lexical: LexicalIndex, encoding_s: float) -> Query:
     """The query of a text whose words for a time are known."""
     said = without(text, [mention for mention in mentions if mention.period.is_short])
-    asked = lexical.ask(said if normalise(said).strip() else text)  # a day alone: there is nothing else to search with
-    names_time, only_when = np.zeros(len(asked.terms), dtype=np.bool_), False
+    query_terms = lexical.ask(
+        said if normalise(said).strip() else text
+    )  # a day alone: there is nothing else to search with
+    names_time, only_when = np.zeros(len(query_terms.terms), dtype=np.bool_), False
     if mentions:
-        names_time = ~np.isin(asked.terms, terms_of(without(text, mentions)), assume_unique=True)
-        asks_for = float(asked.idf[~asked.is_pair & ~names_time].sum())
+        names_time = ~np.isin(query_terms.terms, terms_of(without(text, mentions)), assume_unique=True)
+        asks_for = float(query_terms.idf[~query_terms.is_pair & ~names_time].sum())
         only_when = asks_for < LITTLE * math.log1p(2 * lexical.n_texts + 1)
-        asked = replace(asked, idf=asked.idf * np.where(names_time, TIME_WEIGHT, 1.0))
+        query_terms = replace(query_terms, idf=query_terms.idf * np.where(names_time, TIME_WEIGHT, 1.0))
     periods = tuple(mention.period for mention in mentions)
-    return Query(text, asked, periods, vector, names_time, only_when, encoding_s)
+    return Query(text, query_terms, periods, vector, names_time, only_when, encoding_s)
 
 
 def today_in(timezone: str) -> datetime.date:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Ints
-from hcf_pipeline.rag.index.bm25 import Asked
+from hcf_pipeline.rag.index.bm25 import QueryTerms
 from hcf_pipeline.rag.index.terms import SHIFT, normalise, terms_of
 from hcf_pipeline.rag.search.hits import Hit
 
@@ -54,9 +54,9 @@ class _Sentence:
         return self.line[self.start : self.end]
 
 
-def best_quotes(asked: Asked, hits: Sequence[Hit], host_labels: Collection[str]) -> list[Quote]:
+def best_quotes(query_terms: QueryTerms, hits: Sequence[Hit], host_labels: Collection[str]) -> list[Quote]:
     """One to three quotations of the hosts that answer the question best, best first; none where they say nothing."""
-    terms, weights = asked.terms, asked.idf
+    terms, weights = query_terms.terms, query_terms.idf
     best = max((hit.score for hit in hits), default=0.0) or 1.0
     spans = [
         (_value(run, (hit.score / best) ** 2), run)

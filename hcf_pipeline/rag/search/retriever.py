@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hcf_pipeline.rag.arrays import Floats, Ids, Mask, Vectors, Weights
 from hcf_pipeline.rag.chunking.lines import Line
 from hcf_pipeline.rag.encode.encoder import Encoder
-from hcf_pipeline.rag.index.bm25 import Asked, LexicalIndex
+from hcf_pipeline.rag.index.bm25 import LexicalIndex, QueryTerms
 from hcf_pipeline.rag.index.index import EPOCH, NO_DATE, Index
 from hcf_pipeline.rag.search.dates import EVER, Mention, Period, Span, mentions_in
 from hcf_pipeline.rag.search.duplicates import originals
@@ -197,8 +197,8 @@ class Retriever:
         everywhere, named = self._scales(query)
         found = [(hit.score / (named if query.names(hit.date) else everywhere), hit.words) for hit in hits]
         found.sort(key=lambda one: -one[0])
-        asked, idf = query.terms.terms[query.characters], query.terms.idf[query.characters]
-        return evidence(asked, idf, [text for _, text in found[:N_HITS]], found[0][0])
+        query_terms, idf = query.terms.terms[query.characters], query.terms.idf[query.characters]
+        return evidence(query_terms, idf, [text for _, text in found[:N_HITS]], found[0][0])
 
     def _scales(self, query: Query) -> tuple[float, float]:
         """What scores are divided by: those of any hit, and those of one in the time that the question names.
@@ -268,9 +268,9 @@ class Retriever:
         lines_after = [line for line in after.lines if line.turn > last] if after else []
         return tuple(lines_before[max(len(lines_before) - n_turns, 0) :]), tuple(lines_after[:n_turns])
 
-    def _lexical(self, asked: Asked) -> Floats:
+    def _lexical(self, query_terms: QueryTerms) -> Floats:
         """Share of the attainable BM25 for each row, with its neighbours'."""
-        scores, best = self._index.lexical.scores(asked, self._settings.k1, self._settings.b)
+        scores, best = self._index.lexical.scores(query_terms, self._settings.k1, self._settings.b)
         share, joined = self._settings.neighbour_share, self._index.joined
         if best > 0:
             scores /= np.float32(best * (1 + 2 * share))

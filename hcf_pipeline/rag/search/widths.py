@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Ids, Weights
-from hcf_pipeline.rag.index.bm25 import Asked
+from hcf_pipeline.rag.index.bm25 import QueryTerms
 from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.index.terms import occurrences
 
@@ -35,31 +35,31 @@ class Widths:
         self._k1 = k1
         self._b = b
 
-    def scores(self, asked: Asked, rows: Ids, n_passages: int = N_PASSAGES) -> Weights:
+    def scores(self, query_terms: QueryTerms, rows: Ids, n_passages: int = N_PASSAGES) -> Weights:
         """One score from 0 to 1 for each of some rows, which have to be in ascending order.
 
         Only the best `n_passages` by the other widths have their passages looked at; the rest go without that share.
         """
-        weights = asked.idf * np.where(asked.is_pair, PAIR_WEIGHT, 1.0)
+        weights = query_terms.idf * np.where(query_terms.is_pair, PAIR_WEIGHT, 1.0)
         if not len(rows) or not weights.sum():
             return np.zeros(len(rows))
         weights /= weights.sum()
-        chunk, around = self._near(asked, rows, weights)
+        chunk, around = self._near(query_terms, rows, weights)
         without = SHARES["chunk"] * chunk + SHARES["around"] * around
-        without += SHARES["broadcast"] * self._broadcast(asked, rows, weights)
+        without += SHARES["broadcast"] * self._broadcast(query_terms, rows, weights)
         best = np.argsort(-without, kind="stable")[:n_passages]
         passage = np.zeros(len(rows))
-        passage[best] = self._passage(asked, rows[best], weights)
+        passage[best] = self._passage(query_terms, rows[best], weights)
         return without + SHARES["passage"] * passage
 
-    def _near(self, asked: Asked, rows: Ids, weights: Weights) -> tuple[Weights, Weights]:
+    def _near(self, query_terms: QueryTerms, rows: Ids, weights: Weights) -> tuple[Weights, Weights]:
         """(chunk, around) for each row: by itself, and with the row before and after where they belong to its broadcast."""
         index = self._index
         before = np.where((rows > 0) & (index.transcripts[rows - 1] == index.transcripts[rows]), rows - 1, -1)
         after = np.minimum(rows + 1, index.n_rows - 1)
         after = np.where((after > rows) & (index.transcripts[after] == index.transcripts[rows]), after, -1)
         wanted = np.unique(np.concatenate([[-1], before, rows, after]))[1:]
-        counts = np.vstack([index.lexical.counts(asked.matches, wanted), np.zeros((1, len(weights)))])
+        counts = np.vstack([index.lexical.counts(query_terms.matches, wanted), np.zeros((1, len(weights)))])
         lengths = np.append(index.lexical.lengths[wanted], 0).astype(np.float64)
         own, left, right = (np.where(part < 0, -1, np.searchsorted(wanted, part)) for part in (rows, before, after))
         mean = index.lexical.mean_length
@@ -67,19 +67,19 @@ class Widths:
         near = lengths[left] + lengths[own] + lengths[right]
         return chunk, self._share(counts[left] + counts[own] + counts[right], near / (3 * mean), weights)
 
-    def _broadcast(self, asked: Asked, rows: Ids, weights: Weights) -> Weights:
+    def _broadcast(self, query_terms: QueryTerms, rows: Ids, weights: Weights) -> Weights:
         broadcasts = self._index.broadcasts
         wanted, of_rows = np.unique(self._index.transcripts[rows], return_inverse=True)
-        counts = broadcasts.counts(broadcasts.find(asked.terms), wanted)
+        counts = broadcasts.counts(broadcasts.find(query_terms.terms), wanted)
         share = self._share(counts, broadcasts.lengths[wanted] / broadcasts.mean_length, weights)
         shares: Weights = share[of_rows]
         return shares
 
-    def _passage(self, asked: Asked, rows: Ids, weights: Weights) -> Weights:
+    def _passage(self, query_terms: QueryTerms, rows: Ids, weights: Weights) -> Weights:
         """The best window of PASSAGE_CHARS in each row, in steps of half of that."""
         step = PASSAGE_CHARS // 2
         texts = [self._index.text(row) for row in rows.tolist()]
-        owner, at, term = occurrences(texts, asked.terms)
+        owner, at, term = occurrences(texts, query_terms.terms)
         n_blocks = np.zeros(len(rows), dtype=np.int64)
         np.maximum.at(n_blocks, owner, at // step + 1)
         first = np.cumsum(n_blocks + 1) - n_blocks - 1  # with an empty block after each text
