@@ -161,8 +161,11 @@ def _remove_locks_of_ended(instance: dg.DagsterInstance) -> None:
 
 def _end_log_readers(runs: Collection[str]) -> None:
     """Ends the `tail -F` of ended runs: where a run is killed just before Dagster's watcher begins, they stay for ever."""
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         try:
+            process = psutil.Process(
+                pid
+            )  # not process_iter: it may hand out one that had this number before, and no signal
             command = process.cmdline()
             if command[:2] == ["tail", "-F"] and not set(Path(command[-1]).parts).isdisjoint(runs):
                 process.terminate()
