@@ -5,6 +5,7 @@ so much, and the rule is:
 
 * a number, a time, an ordinal, a connective or a clause ("第二：", "下午12：30", "注意：", "我的意思是：") is words;
 * what begins a line in two different turns recurs as a speaker does, and is one;
+* so does what takes turns with other such labels three times where nobody known speaks: the names of that file are others;
 * so is what stands between two turns of one and the same speaker, in a transcript where nobody else follows himself:
   it asked, and got the answer;
 * anything else is words, and in doubt.
@@ -20,6 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 # A name: at most three words without punctuation, and a letter among them. No clock time, no address (`://`).
 _SIGN = r"\u2190-\u2bff\U0001f000-\U0001faff\ufe0f\u200d"  # arrows, symbols, emoji
@@ -41,11 +43,15 @@ _PLAIN = re.compile(
     rf"第[{_NUMERALS}\d]+\w{{0,2}}|其?(?!(.)\1)[{_NUMERALS}]+(?:是|来|则)?"  # 第一, 第二点, 其三, 一, 二是; not the name 七七
     rf"|.*(?:[{_NUMERALS}\d][点时]半?|\d[分秒年月日元块岁]|月[{_NUMERALS}\d]+[号日])"  # 晚上8点, 3月5号
     r"|.+(?:(?<![解小])说|(?<![提顾])问|喊|曰|写|是|说道|问道)|如下|.+(?:如下|包括)"  # 他跟我说, 结论是; not 解说 nor 提问
-    r"|(?:i|he|she|it|we|you|they|this|that|there|what|who|which|here) .*|.* (?:said|says?|asks?|asked|is|are|was|were|be)"
+    r"|(?:i|he|she|it|we|you|they|this|that|there|what|who|which|here)(?:['’]\w{1,2})? .*"
+    # not the names An Nguyen, In Young, Nguyen Van A: the next word of a clause is in small letters
+    r"|(?:to|a|an|my|your|his|her|our|their|if|when|why|how|let|let['’]s|in|on|for|with|of|by|from|as|at|not|no) (?-i:[a-z]).*"
+    r"|.* (?:said|says?|asks?|asked|is|are|was|were|be|(?-i:that|this|the|a|an|of|to))"
     rf"|{'|'.join(re.escape(word).replace(re.escape('.'), '[ .]') for word in _CONNECTIVES.split())}",
     re.IGNORECASE,
 )
 
+MIN_EXCHANGES = 3  # times that an unknown label has to come back after another one, where nobody known speaks between
 MIN_TURNS_A_REPEAT = 10  # where a speaker follows himself more often, labels are repeated as it comes
 
 
@@ -68,17 +74,28 @@ def _is_plain(name: str) -> bool:
     return bool(_PLAIN.fullmatch(name))
 
 
-def other_speakers(places: Mapping[str, Sequence[int]], labels: Sequence[str]) -> frozenset[str]:
+class LabelPlace(NamedTuple):
+    """Where a line of an unknown label stands."""
+
+    n_turns: int  # of known speakers before it
+    n_changes: int  # from one unknown label to another before it
+
+
+def recurs(places: Sequence[LabelPlace]) -> bool:
+    """Whether an unknown label comes back as a speaker does, to judge by the places of its lines."""
+    return len({place.n_turns for place in places}) > 1 or len({place.n_changes for place in places}) >= MIN_EXCHANGES
+
+
+def other_speakers(places: Mapping[str, Sequence[LabelPlace]], labels: Sequence[str]) -> frozenset[str]:
     """Which of the unknown labels of one transcript are speakers.
 
-    `places` has for each line of an unknown label how many turns of known speakers stand before it; `labels` are these
-    turns' labels, in order.
+    `places` has the place of each line of an unknown label; `labels` are the known speakers' of the turns, in order.
     """
-    taken = {place for of_label in places.values() for place in of_label}
+    taken = {place.n_turns for of_label in places.values() for place in of_label}
     follows_himself = {n for n, (before, after) in enumerate(pairwise(labels), 1) if before == after}
     takes_turns = len(follows_himself - taken) * MIN_TURNS_A_REPEAT <= len(labels)
     return frozenset(
         label
         for label, of_label in places.items()
-        if len(set(of_label)) > 1 or (takes_turns and not follows_himself.isdisjoint(of_label))
+        if recurs(of_label) or (takes_turns and not follows_himself.isdisjoint(place.n_turns for place in of_label))
     )

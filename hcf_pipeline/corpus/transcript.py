@@ -24,17 +24,15 @@ from typing import Literal, NamedTuple
 from hcf_pipeline.corpus.dates import date_in
 from hcf_pipeline.corpus.encodings import UTF8, normalized
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
-from hcf_pipeline.corpus.forms.heads import (
-    is_strong,
-)
+from hcf_pipeline.corpus.forms.heads import is_strong, is_url, role_of
 from hcf_pipeline.corpus.forms.names import JSON, LABEL, LINE_FORMS, WITH_FIELDS
 from hcf_pipeline.corpus.forms.recogniser import is_json
-from hcf_pipeline.corpus.forms.times import IS_STAMP, Clock
+from hcf_pipeline.corpus.forms.times import STAMP_BEGINS, Clock, bare_stamp, is_stamp
 from hcf_pipeline.corpus.forms.utterance import Utterance
 from hcf_pipeline.corpus.front_matter import DATES, TITLES, address, first_of, split
 from hcf_pipeline.corpus.furniture import FURNITURE_SIGNS, furniture, without_blocks
 from hcf_pipeline.corpus.grammar import Grammar, Side
-from hcf_pipeline.corpus.labels import other_speakers
+from hcf_pipeline.corpus.labels import LabelPlace, other_speakers, recurs
 
 NOISE_REMOVED = "noise_removed"  # words of the turn are lost where the transcriber left a line of its own
 CUT_OFF = "cut_off"  # the broadcast broke off in this turn
@@ -99,12 +97,12 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     text = without_blocks(text, left_out)
     lines = text.split("\n")
     form = form or grammar.line_forms.find(lines).form
-    places: dict[str, list[int]] = {}
-    loose: dict[str, list[int]] = {}
+    places: dict[str, list[LabelPlace]] = {}
+    loose: dict[str, list[LabelPlace]] = {}
     found = _parse(lines, grammar, form, frozenset(), places, loose)
     labels = [turn.label for turn in found.turns]
     others = other_speakers(places, labels) if places else frozenset()
-    others |= {label for label, of_label in loose.items() if len(set(of_label)) > 1}
+    others |= {label for label, of_label in loose.items() if recurs(of_label)}
     if others:
         found = _parse(lines, grammar, form, others, {}, {})
     settled = others if grammar.stranger == "guest" else frozenset()  # whoever speaks is known: a guest
@@ -137,13 +135,13 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     grammar: Grammar,
     form: str,
     others: frozenset[str],
-    places: dict[str, list[int]],
-    loose: dict[str, list[int]],
+    places: dict[str, list[LabelPlace]],
+    loose: dict[str, list[LabelPlace]],
 ) -> Transcript:
     """The turns, where the unknown labels `others` are speakers and all else is words or in doubt.
 
-    `places` is filled: for each label that may be a speaker's, how many turns stand before each of its lines; `loose`
-    with those that only recurrence makes one.
+    `places` is filled: where the lines of each label stand that may be a speaker's; `loose` with those that only
+    recurrence makes one.
     """
     known, any_name, speaker_of = grammar.known_head(form), grammar.any_head(form), grammar.speakers.get
     is_noise, stranger, clock = grammar.is_noise, grammar.stranger, Clock()
@@ -153,7 +151,9 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     dropped = False  # whether a noise line was dropped from the last turn
     speaking = False  # whether a line without a label belongs to the last turn
     aside = ""  # why it belongs to none, where it does not
-    no = n_noise = n_before = 0
+    no = n_noise = n_before = n_changes = 0
+    unknown = ""  # the unknown label of the line before that has one
+    short_names: dict[str, tuple[str, Side | Literal["other"]] | None] = {}  # SP, once Sjors Provoost (SP) has spoken
     left_out: Counter[str] = Counter()
     strangers: Counter[str] = Counter()
     for raw in lines:
@@ -170,6 +170,11 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
             if head is not None:
                 name, said = head.label, head.text
                 if found := grammar.speaker(name):
+                    if name != found[0]:
+                        short = role_of(name)
+                        short_names[short] = found if short_names.get(short, found) == found else None  # None: of two
+                    name, speaker = found
+                elif found := short_names.get(name):
                     name, speaker = found
                 elif name in others or (is_strong(head, form) and grammar.is_label(head)):
                     speaker = stranger
@@ -180,7 +185,11 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
                 elif speaking and not more and not turns[-1].text and (form != LABEL or turns[-1].start_s is not None):
                     pass  # below a name on a line of its own stand that speaker's words, whatever they begin with
                 elif in_doubt := grammar.doubt(head, line):
-                    (places if in_doubt == "label" else loose).setdefault(name, []).append(len(turns))
+                    if not is_url(said):
+                        n_changes += name != unknown
+                        unknown = name
+                        of_label = (places if in_doubt == "label" else loose).setdefault(name, [])
+                        of_label.append(LabelPlace(len(turns), n_changes))
                     if in_doubt == "label":
                         if speaking:
                             flag_last(turns, UNKNOWN_LABEL)
@@ -188,8 +197,8 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
                             speaking, aside = False, IN_DOUBT
                 if speaker is not None and head.stamp:
                     start_s = clock.seconds(head.stamp)
-        elif said[:1].isdigit() and IS_STAMP.fullmatch(said) and not is_noise(said):
-            start_s, said = clock.seconds(said), ""
+        elif said[:1] in STAMP_BEGINS and is_stamp(said) and not is_noise(said):
+            start_s, said = clock.seconds(bare_stamp(said)), ""
         if speaker is not None:
             if more or dropped:
                 dropped = _close(turns, more, dropped)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from hcf_pipeline.corpus.forms.names import BRACKET, HEADING, LABEL, NAME, NAME_TIME, TAB
-from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP, bare_stamp
+from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP, bare_stamp, is_stamp
 
 MAX_LABEL = 40
 
@@ -81,6 +81,12 @@ def without_role(label: str) -> str:
     return _ROLE.sub("", label)
 
 
+def role_of(label: str) -> str:
+    """`host` of `Ann (host)`; "" where nothing stands in brackets."""
+    found = _ROLE.search(label)
+    return found[0].strip(" ()（）[]［］") if found else ""
+
+
 def inline_head(line: str) -> Head | None:
     """The head of a stripped line that has a colon, or a name in bold or italics, before its words."""
     if _MAY_HAVE_COLON.match(line) is None:
@@ -94,14 +100,9 @@ def inline_head(line: str) -> Head | None:
         return None
     label, text = plain["label"].rstrip(), line[plain.end() :]
     stamp = plain["before"] or plain["after"] or ""
-    if not stamp and text and _is_stamp(text):
-        stamp, text = bare_stamp(text), ""
+    if not stamp and text and is_stamp(text):
+        stamp, text = bare_stamp(text), ""  # the words are on the lines below
     return Head(label, stamp, text, Shape.TIMED if stamp else Shape.PLAIN)
-
-
-def _is_stamp(text: str) -> bool:
-    """Whether all there is behind a name and its colon is a time: the words are on the lines below."""
-    return (text[0].isdigit() or text[0] in "[(（") and IS_STAMP.fullmatch(text) is not None
 
 
 def _marked(line: str) -> Head | None:
@@ -111,7 +112,15 @@ def _marked(line: str) -> Head | None:
     if found is None or not (found["colon"] or found["colon2"] or found["before"] or found["inside"]):
         return None
     stamp = found["before"] or found["inside"] or found["after"] or found["behind"] or ""
-    return Head(found["label"].rstrip(), stamp, line[found.end() :], Shape.MARKED)
+    text = line[found.end() :]
+    if text and found["behind"] and found["colon"] and line[(at := found.start("behind")) - 1] not in "[(（【<":
+        stamp, text = (
+            found["before"] or found["inside"] or found["after"] or "",
+            line[at:],
+        )  # **Ann:** 1:30 is fine for me
+    elif not stamp and text and is_stamp(text):
+        stamp, text = bare_stamp(text), ""
+    return Head(found["label"].rstrip(), stamp, text, Shape.MARKED)
 
 
 def _is_time(found: re.Match[str]) -> bool:
@@ -177,6 +186,11 @@ SHAPES_OF = {
 _STRONG = frozenset({Shape.MARKED, Shape.TIMED, Shape.BRACKET})
 
 
+def is_url(text: str) -> bool:
+    """Whether a text is an address and no more: `Proposal: https://…` names a page, and is nobody's turn."""
+    return text.startswith(("http://", "https://", "<http")) and " " not in text
+
+
 def is_strong(head: Head, form: str) -> bool:
     """Whether nothing but a speaker is written like that in a file of this form."""
     return head.shape in _STRONG or (head.shape is not Shape.NAME and head.shape in SHAPES_OF.get(form, ()))
@@ -210,7 +224,7 @@ def known_head(names: Sequence[str], form: str) -> Reader:
         before, mark, label, inside, after, colon = found.groups()
         stamp, text = before or after or "", line[found.end() :]
         if inside or colon:
-            if not stamp and text and _is_stamp(text):
+            if not stamp and text and is_stamp(text):
                 stamp, text = bare_stamp(text), ""
             return Head(label, stamp, text, Shape.TIMED if stamp else Shape.PLAIN)
         if mark and mark[0] in "*_" and before:

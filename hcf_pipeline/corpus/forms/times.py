@@ -16,9 +16,17 @@ IS_STAMP = re.compile(rf"[\[(（【<]?\s*{STAMP}\s*[\])）】>]?")
 _PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{_HALF})?[ ]?(?P<clock>{CLOCK})\D*?(?P<ampm>[AaPp]\.?[Mm])?\.?\s*$")
 
 
+STAMP_BEGINS = frozenset("0123456789[(（【<")
+
+
+def is_stamp(text: str) -> bool:
+    """Whether all of a text is a time, in brackets or with a colon behind it as it may be."""
+    return text[0] in STAMP_BEGINS and IS_STAMP.fullmatch(text.rstrip(":：")) is not None
+
+
 def bare_stamp(stamp: str) -> str:
-    """Without the brackets round it."""
-    return stamp.strip("[]()（） ")
+    """Without the brackets round it, and the colon behind it."""
+    return stamp.strip("[]()（）【】<>:： ")
 
 
 def seconds(clock: str) -> float:
