@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from hcf_pipeline.corpus.furniture import without_blocks
 from hcf_pipeline.corpus.grammar import Grammar, Side
 from hcf_pipeline.corpus.labels import is_words, label_at_start
 from hcf_pipeline.corpus.manifest import Manifest, scan
+from hcf_pipeline.corpus.short_names import short_names
 from hcf_pipeline.corpus.tables import read_bytes
 from hcf_pipeline.corpus.transcript import Transcript, Turn
 from hcf_pipeline.errors import CorpusError
@@ -72,6 +73,7 @@ class Survey:
     refused: tuple[str, ...]
     spoken_share: float  # of the text, that has a speaker
     alternation: float  # share of neighbouring turns that are of different sides
+    also: tuple[str, ...] = ()  # other names of the host, such as his first name alone
     not_taken: tuple[tuple[str, int], ...] = ()  # what begins lines as a label does, and their number
     shown: tuple[Turn, ...] = ()
 
@@ -94,7 +96,7 @@ class Survey:
             'profile = "embedded"   # "qwen" for Qwen/Qwen1.5-4B-Chat and BAAI/bge-small-zh-v1.5\n\n[corpus]\n'
             f"path = {quoted(path)}\n"
             f"form = {quoted(self.form)}\n"
-            f"host_labels = {quoted([self.host])}\n"
+            f"host_labels = {quoted([self.host, *self.also])}\n"
             f"guest_labels = {quoted([ANYBODY] if self.anybody else self.guests)}\n"
             + ('date_order = "month"\n' if self.date_order == "month" else "")
             + (f"include = {quoted(self.include)}\n" if self.include != ["*.md"] else "")
@@ -103,15 +105,16 @@ class Survey:
 
 
 class FirstTurns:
-    """The first turns of each side that say something, of the transcripts it is given; the sides as `host` has them, if given."""
+    """The first turns of each side that say something, of the transcripts it is given; the host is who has one of the
+    `names`, if given."""
 
-    def __init__(self, host: str | None = None) -> None:
-        self._host = host
+    def __init__(self, names: Collection[str] = ()) -> None:
+        self._names = names
         self._of_side: dict[Side, list[Turn]] = {"host": [], "guest": []}
 
     def add(self, turns: Iterable[Turn]) -> None:
         for turn in turns:
-            side: Side = turn.side if self._host is None else "host" if turn.label == self._host else "guest"
+            side: Side = turn.side if not self._names else "host" if turn.label in self._names else "guest"
             kept = self._of_side[side]
             if len(kept) < N_SHOWN and len(turn.text) > 1:
                 kept.append(turn._replace(side=side))
@@ -206,10 +209,15 @@ def survey(folder: Path, host: str | None = None) -> Survey:
                 en=f"Nobody in {folder} is called {host}; found: {names}. Give one of these as --host.",
             )
         ordered.sort(key=lambda label: label != host)
+    named = [{turn.label for turn in one.turns} for one in good.values()]
+    also = short_names(ordered[0], ordered, seen, named)
+    ordered = [label for label in ordered if label not in also]
+    turns[ordered[0]] += sum(turns[label] for label in also)
+    hosts = [ordered[0], *also]
     spoken = sum(_written(turn, one.form) for one in good.values() for turn in one.turns)
     total = sum(_n_chars(texts[path], form) for path in good)
     spoken_share = min(1.0, spoken / total) if total else 0.0
-    chosen = Grammar(settings.model_copy(update={"host_labels": ordered[:1], "guest_labels": ordered[1:]}))
+    chosen = Grammar(settings.model_copy(update={"host_labels": hosts, "guest_labels": ordered[1:]}))
     if spoken_share < MIN_SPOKEN:
         raise _hardly_read(folder, spoken_share, ordered)
     return Survey(
@@ -228,9 +236,10 @@ def survey(folder: Path, host: str | None = None) -> Survey:
         include=sorted({"*" + Path(path).suffix for path in good}),
         refused=tuple(refused.file for refused in manifest.refused),
         spoken_share=spoken_share,
-        alternation=_alternation(good.values(), ordered[0]),
+        alternation=_alternation(good.values(), hosts),
+        also=tuple(also),
         not_taken=tuple(unknown.most_common(MAX_NAMED_GUESTS)),
-        shown=_shown(good.values(), ordered[0]),
+        shown=_shown(good.values(), hosts),
     )
 
 
@@ -342,13 +351,13 @@ def _written(turn: Turn, form: str) -> int:
     return len(turn.text.translate(_BLANK)) + len(turn.label.translate(_BLANK)) + (1 if turn.start_s is None else 8)
 
 
-def _alternation(transcripts: Iterable[Transcript], host: str) -> float:
-    pairs = [(a.label == host) != (b.label == host) for one in transcripts for a, b in pairwise(one.turns)]
+def _alternation(transcripts: Iterable[Transcript], hosts: Collection[str]) -> float:
+    pairs = [(a.label in hosts) != (b.label in hosts) for one in transcripts for a, b in pairwise(one.turns)]
     return sum(pairs) / len(pairs) if pairs else 0.0
 
 
-def _shown(transcripts: Iterable[Transcript], host: str) -> tuple[Turn, ...]:
-    first = FirstTurns(host)
+def _shown(transcripts: Iterable[Transcript], hosts: Collection[str]) -> tuple[Turn, ...]:
+    first = FirstTurns(hosts)
     for one in transcripts:
         first.add(one.turns)
     return first.turns
