@@ -45,7 +45,7 @@ from hcf_pipeline.rag.evaluation.measures import mrr, percentile, recall
 from hcf_pipeline.rag.evaluation.questions import Question, read_questions
 from hcf_pipeline.rag.evaluation.scorecard import judge_retrieval
 from hcf_pipeline.rag.index.index import Index
-from hcf_pipeline.rag.index.terms import SHIFT, terms_of
+from hcf_pipeline.rag.index.terms import pairs_of, terms_of
 from hcf_pipeline.rag.index.writer import write_index
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.retriever import Retriever
@@ -190,8 +190,7 @@ def _several_of_a_broadcast(retriever: Retriever, name: str, asked: Sequence[tup
         one_each: dict[str, Hit] = {}
         for hit in hits:
             one_each.setdefault(hit.transcript, hit)
-        pairs = terms_of(answer)
-        pairs = pairs[pairs >> SHIFT > 0]
+        pairs = pairs_of(answer)
         weights = lexical.idf(pairs)
         for kind, best in (("chunks", hits), ("broadcasts", [*one_each.values()])):
             some = best[:IN_CONTEXT]

@@ -13,7 +13,7 @@ import numpy as np
 
 from hcf_pipeline.rag.arrays import Floats, Ids, Ints, Mask, Places, Weights
 from hcf_pipeline.rag.index.lexical import LexicalSegment, Matches
-from hcf_pipeline.rag.index.terms import SHIFT, terms_of
+from hcf_pipeline.rag.index.terms import is_pair, terms_of
 
 NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
 
@@ -29,7 +29,7 @@ class QueryTerms:
     @property
     def is_pair(self) -> Mask:
         """Which terms are pairs of characters."""
-        return self.terms >> SHIFT > 0
+        return is_pair(self.terms)
 
 
 class LexicalIndex:

@@ -23,13 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Ints
-from hcf_pipeline.rag.index.terms import codes_of, members, terms_in
+from hcf_pipeline.rag.index.terms import members, terms_in, units_of
 
 ARRAYS = ("terms", "indptr", "docs", "counts", "lengths", "common", "common_docs", "common_counts")
 COMMON = 5  # a posting takes five bytes, a place in a row takes one
 BLOCK_CHARS = 2_000_000  # characters whose terms are sorted at a time
 BLOCK_POSTINGS = 1 << 24  # that are put together at a time
-TEXT_BITS = np.int64(20)  # with a term's 42 bits a posting is one positive int64, so that sorting is quick
+TEXT_BITS = np.int64(20)  # with a term's 43 bits a posting is one positive int64, so that sorting is quick
 
 SmallInts = npt.NDArray[np.signedinteger]
 
@@ -146,9 +146,9 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _invert(batch: Sequence[str], first: int) -> tuple[_Block, SmallInts]:
-    codes, of_code = codes_of(batch)
-    terms, at = terms_in(codes, of_code)
-    owners = of_code[at]
+    units = units_of(batch)
+    terms, at = terms_in(units)
+    owners = units.owners[at]
     lengths = np.bincount(owners, minlength=len(batch)).astype(np.int32)
     keys = (terms << TEXT_BITS) | owners
     keys.sort()

@@ -1,6 +1,12 @@
-"""The terms of a text: its characters, and the pairs of neighbouring ones; no segmenter, nothing learnt.
+"""The terms of a text, in any script: no segmenter, nothing learnt.
 
-A term is an int64: the code point of a character, or two code points of 21 bits each.
+Scripts that put no space between words (Chinese, Japanese, Thai; Korean, whose words are phrases) are compared by their
+characters and the pairs of neighbouring ones. All others by words and the pairs of neighbouring ones: lower case, digits
+apart from letters (iPhone15 and iphone 15 meet), a number with its decimals, an English plural as its singular. Both stand
+in one index, side by side in one text.
+
+A term is an int64 of at most 43 bits: the code point of a character, two of 21 bits each, a word's hash behind WORD, or that
+of two words behind WORD_PAIR. Two of a million words share a hash once in nine corpora.
 """
 
 from __future__ import annotations
@@ -8,23 +14,46 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.rag.arrays import Ints
+from hcf_pipeline.rag.arrays import Ints, Mask
 
 SHIFT = np.int64(21)
+WORD, WORD_PAIR = np.int64(1 << 42), np.int64((1 << 42) + (1 << 41))
+HASH_BITS = 41
 BREAK = "\n"
 DROPPED, TOGETHER, UNSEEN = 0, -1, -2  # what becomes of a character, other than a code point
 COMPOSING = frozenset(map(chr, range(0x1100, 0x1200)))  # Hangul letters, which join into syllables
 SIGMAS = frozenset("σς")  # which of the two a capital becomes, its neighbours tell
+CHARS_A_WORD_CHAR = 3  # letters of a script with words say as much as one character of a script without
+
+# What a code point is to a term. What is none of it stands between words, and is nothing between characters.
+NOTHING, LINE, CHARACTER, LETTER, DIGIT, INSIDE_WORD, INSIDE_NUMBER, SILENT = range(8)
+_APOSTROPHES, _POINT, _COMMA = "'’ʼ＇", ".", ","
+_SILENT = "\u00ad\u0640\u200b\u200c\u200d\u2060\ufeff"  # soft hyphen, tatweel, zero-width characters: written or not
+_WITHOUT_SPACES = (
+    "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "JAVANESE",
+    "BALINESE", "TAI", "NEW TAI", "IDEOGRAPHIC", "TANGUT", "NUSHU",
+)  # fmt: skip
+_MULTIPLIER, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 Codes = npt.NDArray[np.int32]
 
 
+class Units(NamedTuple):
+    """The characters and words of some texts, one after the other."""
+
+    terms: Ints
+    owners: Ints  # position of the text that each stands in
+    places: Ints  # from the start of its text, in characters; three letters of a word count as one
+    is_joined: Mask  # whether the next one stands in the same line
+
+
 def normalise(text: str) -> str:
-    """What is compared: NFKC, lower case, without white space and punctuation; line breaks stay, no pair spans them."""
+    """What is compared: NFKC, lower case, without white space and punctuation; line breaks stay."""
     return "".join(_kept(unicodedata.normalize("NFKC", text).lower()))
 
 
@@ -32,50 +61,59 @@ def _kept(text: str) -> Iterator[str]:
     return (c for c in text if c == BREAK or c.isalnum())
 
 
+def is_pair(terms: Ints) -> Mask:
+    """Which terms are pairs."""
+    pairs: Mask = ((terms >> SHIFT > 0) & (terms < WORD)) | (terms >= WORD_PAIR)
+    return pairs
+
+
 def terms_of(text: str) -> Ints:
     """The distinct terms of a text, sorted."""
-    codes = np.frombuffer(normalise(text).encode("utf-32-le"), dtype=np.uint32).astype(np.int64)
-    return np.unique(terms_in(codes, np.zeros(len(codes), dtype=np.int64))[0])
+    return np.unique(terms_in(units_of([text]))[0])
 
 
-def terms_in(codes: Ints, owners: Ints) -> tuple[Ints, Ints]:
-    """(terms, where each begins) of a run of code points, each with the text that owns it.
+def pairs_of(text: str) -> Ints:
+    """The distinct pairs of a text, of characters and of words, sorted."""
+    return np.unique(_pairs_in(units := units_of([text]), units.is_joined)[0])
 
-    Pairs keep to one line of one text.
+
+def terms_in(units: Units) -> tuple[Ints, Ints]:
+    """(terms, the unit where each begins): every unit, then every pair of neighbours, repetitions included.
+
+    No pairs of two words: beside the words themselves they make nothing be found better (docs/retrieval.md).
     """
-    real = codes != ord(BREAK)
-    pair = real[:-1] & real[1:] & (owners[:-1] == owners[1:])
-    pairs = (codes[:-1][pair] << SHIFT) | codes[1:][pair]
-    return np.concatenate([codes[real], pairs]), np.concatenate([np.flatnonzero(real), np.flatnonzero(pair)])
+    is_char = units.terms < WORD
+    is_char[:-1] |= is_char[1:]
+    pairs, first = _pairs_in(units, units.is_joined & is_char)
+    return np.concatenate([units.terms, pairs]), np.concatenate([np.arange(len(units.terms)), first])
+
+
+def _pairs_in(units: Units, wanted: Mask) -> tuple[Ints, Ints]:
+    """(pairs, the unit where each begins) of the units that are `wanted` with the one after."""
+    first = np.flatnonzero(wanted)
+    left, right = units.terms[first], units.terms[first + 1]
+    with_word = WORD_PAIR | _hashed(left.astype(np.uint64) * _MULTIPLIER + right.astype(np.uint64))
+    return np.where((left < WORD) & (right < WORD), (left << SHIFT) | right, with_word), first
 
 
 def occurrences(texts: Sequence[str], terms: Ints) -> tuple[Ints, Ints, Ints]:
-    """(texts, positions, terms) of every place where one of some sorted terms stands, all as positions.
+    """(texts, places, terms) of every place where one of some sorted terms stands, the terms as positions.
 
-    A place counts the characters that are compared, from the start of its text; a pair stands where it begins.
+    A place is as in Units; a pair stands where it begins.
     """
-    codes, owners = codes_of(texts)
-    firsts = np.searchsorted(owners, np.arange(len(texts)))
-    places = np.arange(len(codes)) - firsts[owners]
-    asked = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.bool_)
-    single = terms[terms >> SHIFT == 0]
-    asked[single[single < len(asked)]] = True
-    here = np.flatnonzero(asked[codes])  # a pair is asked for only with both of its characters
-    first = here[:-1][np.diff(here) == 1]
-    pair_at = first[owners[first] == owners[first + 1]]
-    found = np.concatenate([codes[here], (codes[pair_at] << SHIFT) | codes[pair_at + 1]])
-    at = np.concatenate([here, pair_at])
+    units = units_of(texts)
+    found, at = terms_in(units)
     which, kept = members(found, terms)
-    return owners[at[kept]], places[at[kept]], which
+    return units.owners[at[kept]], units.places[at[kept]], which
 
 
 def sampled_pairs(texts: Sequence[str], one_in: int) -> tuple[Ints, Ints]:
-    """(texts, pairs) of every `one_in`th pair of neighbouring characters that there is, repetitions included."""
-    codes, owners = codes_of(texts)
-    terms, at = terms_in(codes, owners)
-    mixed = (terms >> SHIFT) * 31 + (terms & ((1 << SHIFT) - 1)) * 7
-    kept = np.flatnonzero((mixed % one_in == 0) & (terms >> SHIFT > 0))
-    return owners[at[kept]], terms[kept]
+    """(texts, pairs) of every `one_in`th pair of neighbours that there is, repetitions included."""
+    units = units_of(texts)
+    pairs, at = _pairs_in(units, units.is_joined)
+    mixed = (pairs >> SHIFT) * 31 + (pairs & ((1 << SHIFT) - 1)) * 7
+    kept = np.flatnonzero(mixed % one_in == 0)
+    return units.owners[at[kept]], pairs[kept]
 
 
 def members(found: Ints, terms: Ints) -> tuple[Ints, Ints]:
@@ -87,16 +125,92 @@ def members(found: Ints, terms: Ints) -> tuple[Ints, Ints]:
     return which[kept], kept
 
 
-def codes_of(texts: Sequence[str]) -> tuple[Ints, Ints]:
-    """(code points, owners) of what is compared of some texts, one after the other; the owner is a text's position."""
+def units_of(texts: Sequence[str]) -> Units:
     codes = _compared(_code_points(texts))
     if codes is None:
         texts = [unicodedata.normalize("NFKC", text).lower() for text in texts]
         codes = _code_points(texts)
-        codes = np.where(_is_kept(codes), codes, DROPPED)
     owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(text) for text in texts])
-    kept = np.flatnonzero(codes != DROPPED)
-    return codes[kept].astype(np.int64), owners[kept]
+    return _units(codes.astype(np.int64), _kinds(codes), owners, len(texts))
+
+
+def _units(codes: Ints, kinds: npt.NDArray[np.int8], owners: Ints, n_texts: int) -> Units:
+    codes, kinds, owners = _without_signs_in_words(codes, kinds, owners)
+    lines = np.cumsum(kinds == LINE)
+    in_word = (kinds == LETTER) | (kinds == DIGIT)
+    goes_on = np.zeros(len(codes), dtype=np.bool_)  # whether a letter or digit belongs to the word of the one before
+    goes_on[1:] = in_word[1:] & (kinds[1:] == kinds[:-1]) & (owners[1:] == owners[:-1])
+    begins = np.flatnonzero((in_word & ~goes_on) | (kinds == CHARACTER))
+    terms = codes[begins]
+    is_word = in_word[begins]
+    if is_word.any():
+        terms[is_word] = WORD | _hashes_of_words(codes, np.flatnonzero(in_word), begins[is_word])
+    thirds = np.cumsum(np.where(kinds == CHARACTER, CHARS_A_WORD_CHAR, in_word.astype(np.int64)))
+    before = np.concatenate([[0], thirds])
+    of_text = before[np.searchsorted(owners, np.arange(n_texts))]
+    owner = owners[begins]
+    joined = np.zeros(len(begins), dtype=np.bool_)
+    if len(begins):
+        joined[:-1] = (owner[1:] == owner[:-1]) & (lines[begins[1:]] == lines[begins[:-1]])
+    return Units(terms, owner, (before[begins] - of_text[owner]) // CHARS_A_WORD_CHAR, joined)
+
+
+def _without_signs_in_words(
+    codes: Ints, kinds: npt.NDArray[np.int8], owners: Ints
+) -> tuple[Ints, npt.NDArray[np.int8], Ints]:
+    """Without apostrophes inside words, commas inside numbers (1,000) and vowel points; the point of a decimal number becomes
+    a digit of it."""
+    signs = np.flatnonzero(kinds >= INSIDE_WORD)
+    if not len(signs):
+        return codes, kinds, owners
+    padded = np.concatenate([kinds, np.zeros(5, np.int8)])  # behind the end, and before the start, nothing stands
+    of = np.concatenate([owners, np.full(5, -1)])
+    before = np.where(of[signs - 1] == of[signs], padded[signs - 1], NOTHING)
+    after = np.where(of[signs + 1] == of[signs], padded[signs + 1], NOTHING)
+    decimal = (before == DIGIT) & (after == DIGIT)
+    is_comma = codes[signs] == ord(_COMMA)
+    thousands = decimal & is_comma & (padded[signs + 2] == DIGIT) & (padded[signs + 3] == DIGIT)
+    thousands &= padded[signs + 4] != DIGIT
+    apostrophe = (kinds[signs] == INSIDE_WORD) & (before == LETTER) & (after == LETTER)
+    silent = kinds == SILENT
+    kinds = np.where(kinds >= INSIDE_WORD, np.int8(NOTHING), kinds)
+    kinds[signs[decimal & (codes[signs] == ord(_POINT))]] = DIGIT
+    kept = ~silent
+    kept[signs[apostrophe | thousands]] = False
+    return codes[kept], kinds[kept], owners[kept]
+
+
+def _hashes_of_words(codes: Ints, letters: Ints, begins: Ints) -> Ints:
+    """A number of HASH_BITS bits for each word; `letters` are all letters and digits, `begins` those that begin a word."""
+    starts = np.searchsorted(letters, begins)
+    sizes = np.diff(np.append(starts, len(letters)))
+    powers = _powers(int(sizes.max()))
+    places = np.arange(len(letters)) - np.repeat(starts, sizes)
+    values = codes[letters].astype(np.uint64)
+    sums = np.add.reduceat(values * powers[places], starts)
+    last = values[starts + sizes - 1]
+    second, third = values[starts + np.maximum(sizes - 2, 0)], values[starts + np.maximum(sizes - 3, 0)]
+    plural = (sizes > 3) & (last == ord("s")) & (second != ord("s")) & (second != ord("u"))
+    on_y = plural & (sizes > 4) & (second == ord("e")) & (third == ord("i"))
+    end = np.maximum(sizes - 1, 0)
+    sums -= np.where(plural, last * powers[end], 0)
+    gone = powers[np.maximum(end - 1, 0)] * second + powers[np.maximum(end - 2, 0)] * (third - np.uint64(ord("y")))
+    sums -= np.where(on_y, gone, 0)
+    return _hashed(sums)
+
+
+def _hashed(sums: npt.NDArray[np.uint64]) -> Ints:
+    mixed = (sums ^ (sums >> np.uint64(32))) * _MIX
+    return (mixed >> np.uint64(64 - HASH_BITS)).astype(np.int64)
+
+
+@cache
+def _powers_up_to(n: int) -> npt.NDArray[np.uint64]:
+    return np.cumprod(np.full(n, _MULTIPLIER, dtype=np.uint64))
+
+
+def _powers(n: int) -> npt.NDArray[np.uint64]:
+    return _powers_up_to(1 << max(6, n.bit_length()))
 
 
 def _code_points(texts: Sequence[str]) -> Codes:
@@ -104,8 +218,8 @@ def _code_points(texts: Sequence[str]) -> Codes:
 
 
 def _compared(codes: Codes) -> Codes | None:
-    """Character by character what `normalise` makes of a text, DROPPED where nothing; None where it takes the whole
-    text to tell: NFKC is slow wherever there is full-width punctuation, which is in every line.
+    """Character by character what NFKC and lower case make of a text; None where it takes the whole text to tell: NFKC is
+    slow wherever there is full-width punctuation, which is in every line.
     """
     table = _table()
     compared: Codes = table[codes]
@@ -124,15 +238,41 @@ def _alone(c: str) -> int:
     decomposed = unicodedata.normalize("NFKD", c)
     if c in COMPOSING or any(unicodedata.category(part)[0] == "M" for part in decomposed[:1]):
         return TOGETHER
+    folded = unicodedata.normalize("NFKC", c).lower()
+    if folded in (_POINT, _COMMA, *_APOSTROPHES):
+        return ord(folded)
     compared = normalise(c)
     if len(compared) > 1 or compared in SIGMAS:
         return TOGETHER
     return ord(compared) if compared else DROPPED
 
 
-def _is_kept(codes: Codes) -> npt.NDArray[np.bool_]:
-    """`_kept`, decided once for each distinct code point."""
-    table = np.zeros(0x110000, dtype=np.bool_)
-    distinct = np.flatnonzero(np.bincount(codes, minlength=1)) if len(codes) else np.empty(0, np.int64)
-    table[[code for code in distinct.tolist() if code == ord(BREAK) or chr(code).isalnum()]] = True
-    return table[codes]
+def _kinds(codes: Codes) -> npt.NDArray[np.int8]:
+    """What each code point is, decided once for each distinct one."""
+    table = _kind_table()
+    kinds: npt.NDArray[np.int8] = table[codes]
+    if len(unseen := np.unique(codes[kinds < 0])):
+        table[unseen] = [_kind(chr(code)) for code in unseen]
+        kinds = table[codes]
+    return kinds
+
+
+@cache
+def _kind_table() -> npt.NDArray[np.int8]:
+    return np.full(0x110000, -1, dtype=np.int8)
+
+
+def _kind(c: str) -> int:
+    if c == BREAK:
+        return LINE
+    if c in _APOSTROPHES:
+        return INSIDE_WORD
+    if c in (_POINT, _COMMA):
+        return INSIDE_NUMBER
+    name = unicodedata.name(c, "")
+    if c.isalnum():
+        return CHARACTER if name.startswith(_WITHOUT_SPACES) else DIGIT if c.isdecimal() else LETTER
+    if c in _SILENT or (unicodedata.category(c) == "Mn" and name.startswith(("ARABIC", "HEBREW"))):
+        return SILENT
+    # the vowel signs of Indian scripts belong to their words; those of scripts without spaces never counted
+    return LETTER if unicodedata.category(c)[0] == "M" and not name.startswith(_WITHOUT_SPACES) else NOTHING

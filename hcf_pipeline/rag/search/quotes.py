@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Ints
 from hcf_pipeline.rag.index.bm25 import QueryTerms
-from hcf_pipeline.rag.index.terms import SHIFT, normalise, terms_of
+from hcf_pipeline.rag.index.terms import normalise, pairs_of, terms_of
 from hcf_pipeline.rag.search.hits import Hit
 
 MAX_QUOTES = 3
@@ -79,7 +79,7 @@ def attribute(text: str, hits: Sequence[Hit]) -> str:
 
     A sentence that carries a valid mark keeps it as it is.
     """
-    sources = [set(_pairs(hit.words).tolist()) for hit in hits]
+    sources = [set(pairs_of(hit.words).tolist()) for hit in hits]
     marked: list[str] = []
     for sentence in _with_marks(text):
         kept = _cited(sentence, len(hits))
@@ -150,7 +150,7 @@ def _value(run: Sequence[_Sentence], share: float) -> float:
 
 def _same_words(run: Sequence[_Sentence], other: Sequence[_Sentence]) -> bool:
     """Whether two runs share most of their words: one passage, or one thing said twice."""
-    mine, theirs = (set(_pairs(r[0].line[r[0].start : r[-1].end]).tolist()) for r in (run, other))
+    mine, theirs = (set(pairs_of(r[0].line[r[0].start : r[-1].end]).tolist()) for r in (run, other))
     return len(mine & theirs) > 0.4 * min(len(mine), len(theirs))
 
 
@@ -163,15 +163,9 @@ def _with_marks(text: str) -> list[str]:
 
 def _source(sentence: str, sources: Sequence[set[int]]) -> int:
     """The number of the hit that holds the largest share of the sentence, 0 where none holds enough."""
-    pairs = _pairs(sentence)
+    pairs = pairs_of(sentence)
     if len(pairs) < 5:
         return 0
     shares = [sum(pair in source for pair in pairs.tolist()) / len(pairs) for source in sources]
     best = int(np.argmax(shares)) if shares else 0
     return best + 1 if shares and shares[best] >= OVERLAP else 0
-
-
-def _pairs(text: str) -> Ints:
-    """The distinct pairs of neighbouring characters."""
-    terms = terms_of(text)
-    return terms[terms >> SHIFT > 0]
