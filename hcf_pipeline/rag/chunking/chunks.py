@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from hcf_pipeline.corpus.parts import Made, Table, Wanted, write_table
+from hcf_pipeline.corpus.sentences import chars_of
 from hcf_pipeline.corpus.tables import turns_of
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.errors import DataError
@@ -27,7 +28,7 @@ from hcf_pipeline.rag.chunking.pack import Span, pack_turns
 from hcf_pipeline.settings import ChunkSettings
 
 CHUNKS = "chunks"
-REVISION = 3
+REVISION = 4
 """Of what a chunk's row holds of given turns. Bump it with any change to that: rows are copied from table to table."""
 
 CHUNK_SCHEMA = pa.schema(
@@ -111,7 +112,8 @@ def chunk_transcript(path: str, turns: Sequence[Turn], settings: ChunkSettings) 
     turns = [turn for turn in turns if turn.text]
     seen: Counter[str] = Counter()
     chunks: list[Chunk] = []
-    for span in pack_turns(turns, settings.max_chars, settings.overlap_turns):
+    max_chars = settings.max_chars * chars_of(turn.text for turn in turns)
+    for span in pack_turns(turns, max_chars, settings.overlap_turns):
         lines = _lines(turns, span)
         text = words_of(lines)
         if text.isspace():

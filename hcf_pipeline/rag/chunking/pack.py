@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hcf_pipeline.corpus.sentences import CLAUSE_MARKS, MARKS, first_full_stop, last_full_stop, whole_words
 from hcf_pipeline.corpus.transcript import Turn
 
 STEP = 4
-SENTENCE_ENDS = "。！？!?…\n"
-CLAUSE_ENDS = "，,；;、：:"
 
 
 class Span(NamedTuple):
@@ -119,12 +118,17 @@ class _Packer:
 
 def sentence_end(text: str, start: int, wish: int, room: int) -> int:
     """Where to cut `text[start:]`: after the last sentence end of the first `wish` characters, else the first one up to
-    `room`, else after a comma, else at `room`. A cut in the first third counts as none."""
-    for marks in (SENTENCE_ENDS, CLAUSE_ENDS):
-        earliest, wanted, latest = start + max(wish // 3, 1), start + wish, start + room
-        if (end := max(text.rfind(mark, earliest - 1, wanted) for mark in marks) + 1) > 0:
+    `room`, else after a comma, else at `room` or before the word there. A cut in the first third counts as none."""
+    earliest, wanted, latest = start + max(wish // 3, 1), start + wish, start + room
+    for marks in (MARKS, CLAUSE_MARKS):
+        end = max(text.rfind(mark, earliest - 1, wanted) for mark in marks) + 1
+        if marks is MARKS:
+            end = max(end, last_full_stop(text, earliest - 1, wanted))
+        if end > 0:
             return end
-        later = [at for mark in marks if (at := text.find(mark, wanted, latest)) >= 0]
+        later = [at + 1 for mark in marks if (at := text.find(mark, wanted, latest)) >= 0]
+        if marks is MARKS and (stop := first_full_stop(text, wanted - 1, latest)) > 0:
+            later.append(stop)
         if later:
-            return min(later) + 1
-    return start + room
+            return min(later)
+    return whole_words(text, start, latest)

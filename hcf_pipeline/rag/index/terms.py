@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from hcf_pipeline.corpus.scripts import is_spaced
+from hcf_pipeline.corpus.sentences import SPACED_CHARS
 from hcf_pipeline.rag.arrays import Ints, Mask
 
 SHIFT = np.int64(21)
@@ -28,16 +30,11 @@ BREAK = "\n"
 DROPPED, TOGETHER, UNSEEN = 0, -1, -2  # what becomes of a character, other than a code point
 COMPOSING = frozenset(map(chr, range(0x1100, 0x1200)))  # Hangul letters, which join into syllables
 SIGMAS = frozenset("σς")  # which of the two a capital becomes, its neighbours tell
-CHARS_A_WORD_CHAR = 3  # letters of a script with words say as much as one character of a script without
 
 # What a code point is to a term. What is none of it stands between words, and is nothing between characters.
 NOTHING, LINE, CHARACTER, LETTER, DIGIT, INSIDE_WORD, INSIDE_NUMBER, SILENT = range(8)
 _APOSTROPHES, _POINT, _COMMA = "'’ʼ＇", ".", ","
 _SILENT = "\u00ad\u0640\u200b\u200c\u200d\u2060\ufeff"  # soft hyphen, tatweel, zero-width characters: written or not
-_WITHOUT_SPACES = (
-    "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "JAVANESE",
-    "BALINESE", "TAI", "NEW TAI", "IDEOGRAPHIC", "TANGUT", "NUSHU",
-)  # fmt: skip
 _MULTIPLIER, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 Codes = npt.NDArray[np.int32]
@@ -145,14 +142,14 @@ def _units(codes: Ints, kinds: npt.NDArray[np.int8], owners: Ints, n_texts: int)
     is_word = in_word[begins]
     if is_word.any():
         terms[is_word] = WORD | _hashes_of_words(codes, np.flatnonzero(in_word), begins[is_word])
-    thirds = np.cumsum(np.where(kinds == CHARACTER, CHARS_A_WORD_CHAR, in_word.astype(np.int64)))
+    thirds = np.cumsum(np.where(kinds == CHARACTER, SPACED_CHARS, in_word.astype(np.int64)))
     before = np.concatenate([[0], thirds])
     of_text = before[np.searchsorted(owners, np.arange(n_texts))]
     owner = owners[begins]
     joined = np.zeros(len(begins), dtype=np.bool_)
     if len(begins):
         joined[:-1] = (owner[1:] == owner[:-1]) & (lines[begins[1:]] == lines[begins[:-1]])
-    return Units(terms, owner, (before[begins] - of_text[owner]) // CHARS_A_WORD_CHAR, joined)
+    return Units(terms, owner, (before[begins] - of_text[owner]) // SPACED_CHARS, joined)
 
 
 def _without_signs_in_words(
@@ -204,12 +201,14 @@ def _hashed(sums: npt.NDArray[np.uint64]) -> Ints:
     return (mixed >> np.uint64(64 - HASH_BITS)).astype(np.int64)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _powers_up_to(n: int) -> npt.NDArray[np.uint64]:
-    return np.cumprod(np.full(n, _MULTIPLIER, dtype=np.uint64))
+    powers: npt.NDArray[np.uint64] = np.cumprod(np.full(n, _MULTIPLIER, dtype=np.uint64), dtype=np.uint64)
+    return powers
 
 
 def _powers(n: int) -> npt.NDArray[np.uint64]:
+    """At least n powers of the multiplier."""
     return _powers_up_to(1 << max(6, n.bit_length()))
 
 
@@ -269,10 +268,9 @@ def _kind(c: str) -> int:
         return INSIDE_WORD
     if c in (_POINT, _COMMA):
         return INSIDE_NUMBER
-    name = unicodedata.name(c, "")
     if c.isalnum():
-        return CHARACTER if name.startswith(_WITHOUT_SPACES) else DIGIT if c.isdecimal() else LETTER
-    if c in _SILENT or (unicodedata.category(c) == "Mn" and name.startswith(("ARABIC", "HEBREW"))):
+        return DIGIT if c.isdecimal() else LETTER if is_spaced(c) else CHARACTER
+    if c in _SILENT or (unicodedata.category(c) == "Mn" and unicodedata.name(c, "").startswith(("ARABIC", "HEBREW"))):
         return SILENT
     # the vowel signs of Indian scripts belong to their words; those of scripts without spaces never counted
-    return LETTER if unicodedata.category(c)[0] == "M" and not name.startswith(_WITHOUT_SPACES) else NOTHING
+    return LETTER if unicodedata.category(c)[0] == "M" and is_spaced(c) else NOTHING

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hcf_pipeline.corpus.sentences import chars_of, sentences, whole_words
 from hcf_pipeline.rag.arrays import Ints
 from hcf_pipeline.rag.index.bm25 import QueryTerms
 from hcf_pipeline.rag.index.terms import normalise, pairs_of, terms_of
 from hcf_pipeline.rag.search.hits import Hit
 
 MAX_QUOTES = 3
-BEST_CHARS = (15, 120)  # shorter says too little, longer is no quotation
+BEST_CHARS = (15, 120)  # shorter says too little, longer is no quotation; three times as many in a script with spaces
+LONG_CHARS = 90  # of a longer sentence's part that ends at a comma
 SPAN_SENTENCES = 3  # neighbouring sentences that a quotation may join
 ENOUGH = 0.45  # of the best quotation's score: what a second or third must reach
 FOLLOWS = 0.5  # of a sentence's score goes to the one after it: people repeat a question before they answer it
 OVERLAP = 0.5  # of a generated sentence's pairs of characters, to be counted as taken from a hit
 
-SENTENCE = re.compile(r"[^。！？!?；;…\n]+[。！？!?；;…]*")
-LONG = re.compile(r".{1,90}(?:[，,、]|$)|.{1,120}")
 MARK = re.compile(r"\[(\d+)\]")
 DIGITS = 9  # of a mark that may name a hit; Python refuses to read a number of thousands
 UNFINISHED = re.compile(r"\[\d*$")
@@ -48,6 +48,7 @@ class _Sentence:
     start: int
     end: int
     matched: float  # share of the question's weight that it holds
+    chars: int  # that say as much as one of a script without spaces
 
     @property
     def text(self) -> str:
@@ -111,20 +112,34 @@ def _sentences(
 ) -> Iterator[list[_Sentence]]:
     """The hosts' sentences in a hit, those of one line of a turn together."""
     total = float(weights.sum()) or 1.0
+    chars = chars_of(line.text for line in hit.lines)
     for line in hit.lines:
         if line.label not in host_labels:
             continue
         for piece in line.text.split("\n"):
             here: list[_Sentence] = []
-            for found in SENTENCE.finditer(piece):
-                for part in LONG.finditer(found[0]):
-                    said = part[0].strip()
-                    if not normalise(said):
-                        continue
-                    start = found.start() + part.start() + part[0].index(said)
+            at = 0
+            for part in _parts(piece, chars):
+                said = part.strip()
+                if normalise(said):
+                    start = at + part.index(said)
                     matched = float(weights[np.isin(terms, terms_of(said), assume_unique=True)].sum()) / total
-                    here.append(_Sentence(n, line.turn, line.label, piece, start, start + len(said), matched))
+                    here.append(_Sentence(n, line.turn, line.label, piece, start, start + len(said), matched, chars))
+                at += len(part)
             yield here
+
+
+def _parts(text: str, chars: int) -> Iterator[str]:
+    """The sentences of a text; those too long for a quotation in parts that end at a comma, else between words."""
+    for sentence in sentences(text, semicolons=True):
+        rest = sentence
+        while len(rest) > LONG_CHARS * chars:
+            end = max(rest.rfind(mark, 0, LONG_CHARS * chars + 1) for mark in "，,、") + 1
+            end = end or whole_words(rest, 0, BEST_CHARS[1] * chars)
+            yield rest[:end]
+            rest = rest[end:]
+        if rest:
+            yield rest
 
 
 def _runs(sentences: Sequence[_Sentence]) -> Iterator[tuple[_Sentence, ...]]:
@@ -132,7 +147,7 @@ def _runs(sentences: Sequence[_Sentence]) -> Iterator[tuple[_Sentence, ...]]:
     for first in range(len(sentences)):
         for last in range(first, min(first + SPAN_SENTENCES, len(sentences))):
             run = tuple(sentences[first : last + 1])
-            if last > first and run[-1].end - run[0].start > BEST_CHARS[1]:
+            if last > first and run[-1].end - run[0].start > BEST_CHARS[1] * run[0].chars:
                 break
             yield run
 
@@ -141,7 +156,7 @@ def _value(run: Sequence[_Sentence], share: float) -> float:
     """How well a run answers: what it matches, and that it goes on after the match, times its hit's share."""
     matched = 1 - float(np.prod([1 - sentence.matched for sentence in run]))
     follows = FOLLOWS * max((s.matched for s in run[:-1]), default=0.0)
-    n_chars = run[-1].end - run[0].start
+    n_chars = (run[-1].end - run[0].start) / run[0].chars
     length = min(n_chars / BEST_CHARS[0], 1.0) if n_chars < BEST_CHARS[0] else min(BEST_CHARS[1] / n_chars, 1.0)
     manners = 0.2 if PLEASANTRY.match(run[0].text) else 1.0
     asks = 0.7 if run[-1].text.endswith(("？", "?", "吗", "呢")) else 1.0
