@@ -48,6 +48,7 @@ from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.query import Query, today_in
 from hcf_pipeline.rag.search.quotes import Quote, attribute, best_quotes, only_cited
 from hcf_pipeline.rag.search.retriever import Retriever
+from hcf_pipeline.rag.search.verify import MAX_MATCHES, Verification, verify
 from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.store import Artifact, Store
 from hcf_pipeline.text import well_formed
@@ -166,6 +167,10 @@ class Engine:
         """The k best chunks of the broadcasts in `span`, best first; with `broadcasts` the best one of each of k broadcasts."""
         query, k = self.query(question, span), k or self._sections.retrieval.top_k
         return self.retriever.search(query, k, *span, one_per_transcript=True if broadcasts else None)
+
+    def verify(self, quote: str, n_matches: int = MAX_MATCHES) -> Verification:
+        """Whether a host said what is quoted, and where. Raises UserError for a quotation that is empty or too long."""
+        return verify(well_formed(quote), self.retriever.index, self.release.host_labels, n_matches)
 
     def query(self, question: str, span: Span = EVER) -> Query:
         """The question as it is asked today."""

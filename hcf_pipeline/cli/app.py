@@ -180,6 +180,22 @@ def ask(
     run_ask(ctx.obj, argument_text(question), _span(since, until), tried or [], as_json=as_json)
 
 
+@app.command(help=_t("他真的说过这句话吗？", "Did he really say that?"))
+def verify(
+    ctx: typer.Context,
+    quote: Annotated[str | None, typer.Argument(help=_t("要核对的话", "the quotation"))] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help=_t("文件，一行一句", "a file with a quotation on each line"))
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    from hcf_pipeline.cli.verify import run_verify
+
+    if (quote is None) == (file is None):
+        raise typer.BadParameter(_t("给一句话，或给 --file 文件", "give a quotation, or --file FILE"))
+    run_verify(ctx.obj, None if quote is None else argument_text(quote), file, as_json=as_json)
+
+
 @app.command(help=_t("聊天；停止 / exit / 退出 结束", "Chat; 停止 / exit / 退出 ends it"))
 def chat(ctx: typer.Context, since: Day = None, until: LastDay = None, tried: Tried = None) -> None:
     from hcf_pipeline.cli.chat import run_chat

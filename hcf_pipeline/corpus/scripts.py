@@ -1,9 +1,10 @@
-"""Which scripts put spaces between words."""
+"""Which scripts put spaces between words, and which Chinese characters are one in two forms."""
 
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 
 # Korean has spaces, between phrases whose endings change: it is compared by its characters, as those without are.
 WITHOUT_SPACES = (
@@ -16,3 +17,19 @@ WITHOUT_SPACES = (
 def is_spaced(c: str) -> bool:
     """Whether a letter or mark is of a script whose words stand apart."""
     return not unicodedata.name(c, "").startswith(WITHOUT_SPACES)
+
+
+@cache
+def simplified() -> Mapping[int, str]:
+    """The simplified form of each traditional character, for str.translate: that which OpenCC has for it alone.
+
+    Character by character: what is compared has to become the same, not to read well (著 of 著名 becomes 着).
+    """
+    import opencc
+
+    characters = [chr(code) for block in _IDEOGRAPHS for code in range(*block)]
+    forms = opencc.OpenCC("t2s").convert("\n".join(characters)).split("\n")
+    return {ord(one): form for one, form in zip(characters, forms, strict=True) if one != form and len(form) == 1}
+
+
+_IDEOGRAPHS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00))

@@ -37,6 +37,7 @@ def common(one: str, other: str) -> int:
         ("بِسْمِ", "بسم"),
         ("한국어", "\u1112\u1161\u11ab국어"),
         ("ｶﾞｽ", "ガス"),
+        ("養貓之後", "养猫之后"),
     ],
 )
 def test_the_same_in_another_spelling_is_the_same(one: str, other: str) -> None:

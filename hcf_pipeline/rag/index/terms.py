@@ -3,7 +3,7 @@
 Scripts that put no space between words (Chinese, Japanese, Thai; Korean, whose words are phrases) are compared by their
 characters and the pairs of neighbouring ones. All others by words and the pairs of neighbouring ones: lower case, digits
 apart from letters (iPhone15 and iphone 15 meet), a number with its decimals, an English plural as its singular. Both stand
-in one index, side by side in one text.
+in one index, side by side in one text. Traditional characters are compared as simplified ones.
 
 A term is an int64 of at most 43 bits: the code point of a character, two of 21 bits each, a word's hash behind WORD, or that
 of two words behind WORD_PAIR. Two of a million words share a hash once in nine corpora.
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hcf_pipeline.corpus.scripts import is_spaced
+from hcf_pipeline.corpus.scripts import is_spaced, simplified
 from hcf_pipeline.corpus.sentences import SPACED_CHARS
 from hcf_pipeline.rag.arrays import Ints, Mask
 
@@ -50,8 +50,12 @@ class Units(NamedTuple):
 
 
 def normalise(text: str) -> str:
-    """What is compared: NFKC, lower case, without white space and punctuation; line breaks stay."""
-    return "".join(_kept(unicodedata.normalize("NFKC", text).lower()))
+    """What is compared: NFKC, lower case, simplified characters, without white space and punctuation; line breaks stay."""
+    return "".join(_kept(_folded(text)))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower().translate(simplified())
 
 
 def _kept(text: str) -> Iterator[str]:
@@ -125,7 +129,7 @@ def members(found: Ints, terms: Ints) -> tuple[Ints, Ints]:
 def units_of(texts: Sequence[str]) -> Units:
     codes = _compared(_code_points(texts))
     if codes is None:
-        texts = [unicodedata.normalize("NFKC", text).lower() for text in texts]
+        texts = [_folded(text) for text in texts]
         codes = _code_points(texts)
     owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(text) for text in texts])
     return _units(codes.astype(np.int64), _kinds(codes), owners, len(texts))
@@ -237,7 +241,7 @@ def _alone(c: str) -> int:
     decomposed = unicodedata.normalize("NFKD", c)
     if c in COMPOSING or any(unicodedata.category(part)[0] == "M" for part in decomposed[:1]):
         return TOGETHER
-    folded = unicodedata.normalize("NFKC", c).lower()
+    folded = _folded(c)
     if folded in (_POINT, _COMMA, *_APOSTROPHES):
         return ord(folded)
     compared = normalise(c)
