@@ -83,7 +83,7 @@ def test_changed_words_are_near_and_marked(index: Index) -> None:
     found = verify("不用，五年一换就够了，别听店家的", index, HOSTS)
     assert found.verdict == "near" and found.matches[0].turn == 2 and 0.8 < found.matches[0].similarity < 1
     assert found.differences == (Difference("三", "五"),)
-    assert found.matches[0].text == "不用，三年一換就够了。别听店家的，"
+    assert found.matches[0].text == "不用，三年一換就够了。别听店家的"
 
 
 def test_words_left_out_are_near(index: Index) -> None:

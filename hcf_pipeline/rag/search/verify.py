@@ -247,7 +247,7 @@ def _text(said: _Stretch, start: int, end: int) -> Iterator[str]:
     breaks = [start, *(n for n in range(start + 1, end) if said.line[n] != said.line[n - 1]), end]
     for first, last in pairwise(breaks):
         text, until = said.lines[said.line[first]].text, said.at[last - 1] + 1
-        while until < len(text) and text[until] in "。！？!?…，,.；;」』”）\"'’)":
+        while until < len(text) and text[until] in "。！？!?….」』”）\"'’)":
             until += 1
         yield text[said.at[first] : until]
 
