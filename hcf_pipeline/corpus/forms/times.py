@@ -11,7 +11,7 @@ CLOCK = r"(?:\d{1,3}[:：])?\d{1,3}[:：]\d{2}(?:[.,]\d{1,3})?"
 _DAY = r"(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}月\d{1,2}日)"
 HALF = r"(?:凌晨|早上|上午|中午|下午|晚上)"
 HALF_BEGINS = "凌早上中下晚"
-AM_PM = r"[AaPp]\.?[Mm]"
+AM_PM = r"[AaPp]\.?[Mm](?![A-Za-z])"  # and not the name Amy
 # Each part is looked at only where its first signs are there: most stamps are a clock and no more
 STAMP = (
     rf"(?:(?=\d{{1,4}}[-/.年月]){_DAY}[,，]?[ T\u202f\u00a0]*)?(?:(?=[{HALF_BEGINS}]){HALF})?[ ]?{CLOCK}"

@@ -225,6 +225,16 @@ def test_a_file_that_is_not_in_the_form_that_is_set_has_no_turn_and_stops_nothin
     assert read("Bob: one\nAnn Lee: two\n", SETTINGS.model_copy(update={"form": form})).turns == []
 
 
+@pytest.mark.parametrize("name", ["Amy", "Amanda Pmx", "Pmela"])
+@pytest.mark.parametrize("line", ["{t} {l}: {x}\n", "[{t}] {l}: {x}\n", "{t} {l}\n{x}\n", "{t} **{l}** {x}\n"])
+def test_a_name_that_begins_as_am_and_pm_do_is_not_cut(line: str, name: str) -> None:
+    found = read(written(line, {"Bob": name}), CorpusSettings(host_labels=["Ann Lee"], guest_labels=["*"]))
+    assert [(turn.label, turn.text) for turn in found.turns] == [
+        (name if label == "Bob" else label, text) for _, label, text in EXPECTED
+    ]
+    assert [turn.start_s for turn in found.turns] == [5, 17, 71, 3723]
+
+
 SEGMENTS = [
     {"start": second + 0.25, "end": second + 3.0, "text": f" {text}", "speaker": label}
     for _, label, text, second in SAID
