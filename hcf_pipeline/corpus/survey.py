@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from hcf_pipeline.corpus.dates import DateOrder, year_last
 from hcf_pipeline.corpus.encodings import decode
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
 from hcf_pipeline.corpus.forms.heads import SHAPES_OF, Head, Shape, any_head, inline_head, without_role
-from hcf_pipeline.corpus.forms.names import AUTO, LABEL, WITH_FIELDS
+from hcf_pipeline.corpus.forms.names import AUTO, LABEL
 from hcf_pipeline.corpus.front_matter import split
 from hcf_pipeline.corpus.furniture import without_blocks
 from hcf_pipeline.corpus.grammar import Grammar, Side
 from hcf_pipeline.corpus.labels import is_words, label_at_start
 from hcf_pipeline.corpus.manifest import Manifest, scan
+from hcf_pipeline.corpus.plausible import Reading, total, worst_of
 from hcf_pipeline.corpus.tables import read_bytes
 from hcf_pipeline.corpus.transcript import Transcript, Turn
 from hcf_pipeline.errors import CorpusError
@@ -40,7 +41,6 @@ ENDINGS = ("md", "markdown", "txt", "srt", "vtt", "ass", "ssa", "json", "jsonl")
 MAX_SURVEYED_FILES = 500
 LABEL_SHARE = 0.002  # a label stands on at least this share of the labelled lines, and on three
 MAX_NAMED_GUESTS = 12  # with more of them, whoever is not the host is a guest
-MIN_SPOKEN = 0.3  # share of the text with a speaker: with less, the form is hardly understood
 N_SHOWN = 3  # turns of each side
 
 _SURE = frozenset({Shape.MARKED, Shape.TIMED, Shape.NAME_TIME, Shape.BRACKET})
@@ -49,7 +49,6 @@ _IS_GUEST = re.compile(
     r"观众|觀眾|听众|聽眾|网友|網友|水友|弹幕|嘉宾|来宾|记者|^问$|^提问|^q$|\b(?:audience|caller|listener|guest|question)\b",
     re.IGNORECASE,
 )
-_BLANK = str.maketrans("", "", " \t\n\u3000")
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ class Survey:
     other_endings: tuple[tuple[str, int], ...]
     include: list[str]
     refused: tuple[str, ...]
-    spoken_share: float  # of the text, that has a speaker
-    alternation: float  # share of neighbouring turns that are of different sides
+    reading: Reading
     not_taken: tuple[tuple[str, int], ...] = ()  # what begins lines as a label does, and their number
     shown: tuple[Turn, ...] = ()
 
@@ -103,7 +101,7 @@ class Survey:
 
 
 class FirstTurns:
-    """The first turns of each side that say something, of the transcripts it is given; the sides as `host` has them, if given."""
+    """The first turns of each side that say something, and not the same, of the transcripts it is given; the sides as `host` has them, if given."""
 
     def __init__(self, host: str | None = None) -> None:
         self._host = host
@@ -113,7 +111,7 @@ class FirstTurns:
         for turn in turns:
             side: Side = turn.side if self._host is None else "host" if turn.label == self._host else "guest"
             kept = self._of_side[side]
-            if len(kept) < N_SHOWN and len(turn.text) > 1:
+            if len(kept) < N_SHOWN and len(turn.text) > 1 and all(turn.text != one.text for one in kept):
                 kept.append(turn._replace(side=side))
 
     @property
@@ -206,12 +204,11 @@ def survey(folder: Path, host: str | None = None) -> Survey:
                 en=f"Nobody in {folder} is called {host}; found: {names}. Give one of these as --host.",
             )
         ordered.sort(key=lambda label: label != host)
-    spoken = sum(_written(turn, one.form) for one in good.values() for turn in one.turns)
-    total = sum(_n_chars(texts[path], form) for path in good)
-    spoken_share = min(1.0, spoken / total) if total else 0.0
     chosen = Grammar(settings.model_copy(update={"host_labels": ordered[:1], "guest_labels": ordered[1:]}))
-    if spoken_share < MIN_SPOKEN:
-        raise _hardly_read(folder, spoken_share, ordered)
+    readings = {path: Reading.of(one) for path, one in good.items()}
+    reading = total(readings.values())
+    if reading.is_implausible():
+        raise _hardly_read(folder, reading, worst_of(readings), ordered)
     return Survey(
         n_files=len(manifest.files),
         n_bytes=manifest.n_bytes,
@@ -227,8 +224,7 @@ def survey(folder: Path, host: str | None = None) -> Survey:
         other_endings=other_endings(folder, include),
         include=sorted({"*" + Path(path).suffix for path in good}),
         refused=tuple(refused.file for refused in manifest.refused),
-        spoken_share=spoken_share,
-        alternation=_alternation(good.values(), ordered[0]),
+        reading=replace(reading, n_changes=_n_changes(good.values(), ordered[0])),
         not_taken=tuple(unknown.most_common(MAX_NAMED_GUESTS)),
         shown=_shown(good.values(), ordered[0]),
     )
@@ -326,25 +322,9 @@ def _date_order(paths: Sequence[str]) -> DateOrder:
     return "month" if any(b > 12 for _, b in pairs) and not any(a > 12 for a, _ in pairs) else "day"
 
 
-def _n_chars(text: str, form: str) -> int:
-    body = split(text)[1]
-    named = form_with_fields(body)
-    if form in WITH_FIELDS or named:
-        read = utterances(named or form, body, ()) or ()
-        return sum(len(one.text.translate(_BLANK)) for one in read)
-    return len(body.translate(_BLANK))
-
-
-def _written(turn: Turn, form: str) -> int:
-    """The characters that a turn takes in its file: in a form of lines its name, and a time, stand beside the words."""
-    if form in WITH_FIELDS:
-        return len(turn.text.translate(_BLANK))
-    return len(turn.text.translate(_BLANK)) + len(turn.label.translate(_BLANK)) + (1 if turn.start_s is None else 8)
-
-
-def _alternation(transcripts: Iterable[Transcript], host: str) -> float:
-    pairs = [(a.label == host) != (b.label == host) for one in transcripts for a, b in pairwise(one.turns)]
-    return sum(pairs) / len(pairs) if pairs else 0.0
+def _n_changes(transcripts: Iterable[Transcript], host: str) -> int:
+    """Neighbouring turns of different sides, as the settings will have them that name this host."""
+    return sum((a.label == host) != (b.label == host) for one in transcripts for a, b in pairwise(one.turns))
 
 
 def _shown(transcripts: Iterable[Transcript], host: str) -> tuple[Turn, ...]:
@@ -373,11 +353,13 @@ def _nobody(folder: Path, seen: Counter[str], texts: dict[str, str], manifest: M
     )
 
 
-def _hardly_read(folder: Path, share: float, labels: Sequence[str]) -> CorpusError:
-    named = "、".join(labels[:5])
+def _hardly_read(folder: Path, reading: Reading, worst: str, labels: Sequence[str]) -> CorpusError:
+    named, share = "、".join(labels[:5]), reading.spoken_share
+    file = folder / worst
     return CorpusError(
-        zh=f"{folder} 的文字只有 {share:.0%} 找到了说话人（{named}），其余不知道是谁说的，所以没有写 hcf.toml；请用 hcf turns 看一个文件，"
-        "再写明 [corpus] host_labels 和 form。",
+        zh=f"{folder} 的文字只有 {share:.0%} 找到了说话人（{named}），其余不知道是谁说的，所以没有写 hcf.toml；请看一个文件（例如 {file}），"
+        "自己写明 [corpus] 的 host_labels 和 form；若是有意的，再加上 [release] min_spoken = 0。",
         en=f"Only {share:.0%} of the text in {folder} has a speaker ({named}), and nothing says who the rest is by, so no hcf.toml "
-        "was written; look at a file with hcf turns, then set host_labels and form of [corpus] yourself.",
+        f"was written; look at a file (such as {file}), and set host_labels and form of [corpus] yourself, with min_spoken = 0 of "
+        "[release] if it is meant so; hcf turns then shows how a file is read.",
     )

@@ -61,6 +61,7 @@ class Transcript:
     form: str = LABEL
     encoding: str = UTF8  # of the file that the text was read from
     left_out: Mapping[str, int] = field(default_factory=dict)  # lines, by why they are in no turn
+    chars_left_out: Mapping[str, int] = field(default_factory=dict)  # characters of those that may be speech
     date: datetime.date | None = None  # that the text names, above its dialogue
     metadata: Mapping[str, str] = field(default_factory=dict)  # title and url of the front matter
 
@@ -155,6 +156,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     unknown = ""  # the unknown label of the line before that has one
     short_names: dict[str, tuple[str, Side | Literal["other"]] | None] = {}  # SP, once Sjors Provoost (SP) has spoken
     left_out: Counter[str] = Counter()
+    chars: Counter[str] = Counter()  # of what is left out and may be speech
     strangers: Counter[str] = Counter()
     for raw in lines:
         if not raw or not (line := raw.strip()):
@@ -206,6 +208,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
             if speaker == "other":
                 speaking, aside = False, OTHER
                 left_out[OTHER] += 1
+                chars[OTHER] += len(said)
                 continue
             flags = ""
             if is_noise(said := said.lstrip()):
@@ -226,19 +229,24 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
             more.append(line)
         elif aside:
             left_out[aside] += 1
+            chars[aside] += len(line)
         else:
             n_before += len(line)
             left_out[BEFORE] += 1
     _close(turns, more, dropped)
     if n_noise:
         left_out[NOISE] += n_noise
-    return Transcript(turns, n_noise, n_before, dict(strangers) if stranger == "other" else {}, left_out=left_out)
+    if n_before:
+        chars[BEFORE] = n_before
+    named = dict(strangers) if stranger == "other" else {}
+    return Transcript(turns, n_noise, n_before, named, left_out=left_out, chars_left_out=dict(chars))
 
 
 def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str) -> Transcript:
     """The turns of a form that says of every utterance whose it is; those of one speaker that follow each other are one."""
     turns: list[Turn] = []
     left_out: Counter[str] = Counter()
+    chars: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     last: str | None = None  # the speaker of the utterance before
     parts: list[str] = []
@@ -258,6 +266,7 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
                 unknown[label] += side == "other"
             else:
                 left_out[NO_SPEAKER] += len(kept)
+                chars[NO_SPEAKER] += sum(map(len, kept))
         if name != last:
             dropped = _close(turns, parts, dropped)
             no, last = no + 1, name
@@ -266,6 +275,7 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
         if side == "other":
             if label:
                 left_out[OTHER] += len(kept)
+                chars[OTHER] += sum(map(len, kept))
             continue
         parts.extend(kept)
         if n_lost:
@@ -275,7 +285,8 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
     _close(turns, parts, dropped)
     if n_noise:
         left_out[NOISE] += n_noise
-    return Transcript(turns, n_noise, n_before, dict(+unknown), form, left_out=dict(left_out))
+    named = dict(+unknown)
+    return Transcript(turns, n_noise, n_before, named, form, left_out=dict(left_out), chars_left_out=dict(chars))
 
 
 def _close(turns: list[Turn], more: list[str], dropped: bool) -> Literal[False]:

@@ -227,6 +227,11 @@ class ReleaseSettings(Section):
     max_lost: SharePossiblyZero = Field(
         0.5, description="gate: share of the released transcripts that may be gone; more is taken for an accident"
     )
+    min_spoken: SharePossiblyZero = Field(
+        0.3,
+        description="gate: share of the text that has to have a speaker; with less the transcripts are hardly read as they are "
+        "written. 0: whatever it is",
+    )
     max_loss_rise: Annotated[float, Field(ge=0, le=1000)] = Field(
         0.1, description="gate: nats that the adapter may be worse than its base on what is held out"
     )
