@@ -7,7 +7,6 @@ most of their lines is the corpus's. A second pass parses with these, so that wh
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from hcf_pipeline.corpus.dates import DateOrder, year_last
 from hcf_pipeline.corpus.encodings import decode
+from hcf_pipeline.corpus.endings import ENDINGS, other_endings
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
 from hcf_pipeline.corpus.forms.heads import SHAPES_OF, Head, Shape, any_head, inline_head, without_role
 from hcf_pipeline.corpus.forms.names import AUTO, LABEL
@@ -29,7 +29,6 @@ from hcf_pipeline.corpus.plausible import Reading, total, worst_of
 from hcf_pipeline.corpus.tables import read_bytes
 from hcf_pipeline.corpus.transcript import Transcript, Turn
 from hcf_pipeline.errors import CorpusError
-from hcf_pipeline.files import files_below
 from hcf_pipeline.settings import ANYBODY, CorpusSettings
 
 NOISE_PATTERNS = (
@@ -37,7 +36,6 @@ NOISE_PATTERNS = (
     r"^\[[^\]:]{0,20}(?i:error|fail|timeout)",
     r"^(?:\d+ )?(?:Client|Server) Error",
 )
-ENDINGS = ("md", "markdown", "txt", "srt", "vtt", "ass", "ssa", "json", "jsonl")
 MAX_SURVEYED_FILES = 500
 LABEL_SHARE = 0.002  # a label stands on at least this share of the labelled lines, and on three
 MAX_NAMED_GUESTS = 12  # with more of them, whoever is not the host is a guest
@@ -228,16 +226,6 @@ def survey(folder: Path, host: str | None = None) -> Survey:
         not_taken=tuple(unknown.most_common(MAX_NAMED_GUESTS)),
         shown=_shown(good.values(), ordered[0]),
     )
-
-
-def other_endings(folder: Path, include: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """How many files of each ending no pattern admits, hidden ones apart."""
-    endings = {pattern[1:].lower() for pattern in include if pattern.startswith("*.")}
-    hidden, begins = f"{os.sep}.", len(str(folder))
-    found = Counter(
-        file.suffix.lower() or file.name for file in files_below(folder) if hidden not in str(file)[begins:]
-    )
-    return tuple((ending, count) for ending, count in found.most_common() if ending not in endings)
 
 
 def _labels(texts: dict[str, str]) -> tuple[str, list[str], Counter[str]]:
