@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from hcf_pipeline.corpus.dates import DateOrder, year_last
+from hcf_pipeline.corpus.dates import DateOrder, year_last, years_last_in_stamps
 from hcf_pipeline.corpus.encodings import decode
 from hcf_pipeline.corpus.endings import ENDINGS, other_endings
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
@@ -173,7 +173,7 @@ def survey(folder: Path, host: str | None = None) -> Survey:
     form, labels, seen = _labels(texts)
     if not labels or (len(labels) == 1 and any(label != labels[0] for label in seen)):
         raise _nobody(folder, seen, texts, manifest)
-    order = _date_order(list(texts))
+    order = _date_order(texts)
     settings = base.model_copy(
         update={
             "form": form,
@@ -304,9 +304,10 @@ def _role(label: str) -> int:
     return bool(_IS_GUEST.search(label)) - bool(_IS_HOST.search(label))
 
 
-def _date_order(paths: Sequence[str]) -> DateOrder:
-    """Which of the two numbers before a year is the month, as far as one of the files tells."""
-    pairs = [pair for path in paths if (pair := year_last(path))]
+def _date_order(texts: dict[str, str]) -> DateOrder:
+    """Which of the two numbers before a year is the month, as far as the path or a time of one of the files tells."""
+    pairs = [pair for path in texts if (pair := year_last(path))]
+    pairs += {pair for text in texts.values() for pair in years_last_in_stamps(text)}
     return "month" if any(b > 12 for _, b in pairs) and not any(a > 12 for a, _ in pairs) else "day"
 
 

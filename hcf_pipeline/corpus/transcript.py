@@ -62,7 +62,7 @@ class Transcript:
     encoding: str = UTF8  # of the file that the text was read from
     left_out: Mapping[str, int] = field(default_factory=dict)  # lines, by why they are in no turn
     chars_left_out: Mapping[str, int] = field(default_factory=dict)  # characters of those that may be speech
-    date: datetime.date | None = None  # that the text names, above its dialogue
+    date: datetime.date | None = None  # that the text names: above its dialogue, else beside the times of a chat
     metadata: Mapping[str, str] = field(default_factory=dict)  # title and url of the front matter
 
 
@@ -118,7 +118,7 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
         found,
         form=form if form in LINE_FORMS else "own",
         left_out=dict(left_out),
-        date=_date_of_heading(lines, grammar),
+        date=_date_of_heading(lines, grammar) or found.date,
         unknown_labels={**found.unknown_labels, **unknown},
     )
 
@@ -145,7 +145,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     recurrence makes one.
     """
     known, any_name, speaker_of = grammar.known_head(form), grammar.any_head(form), grammar.speakers.get
-    is_noise, stranger, clock = grammar.is_noise, grammar.stranger, Clock()
+    is_noise, stranger, clock = grammar.is_noise, grammar.stranger, Clock(grammar.settings.date_order)
     new = tuple.__new__  # a NamedTuple's own constructor would take a fifth of the whole time
     turns: list[Turn] = []
     more: list[str] = []  # further lines of the last turn
@@ -239,7 +239,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     if n_before:
         chars[BEFORE] = n_before
     named = dict(strangers) if stranger == "other" else {}
-    return Transcript(turns, n_noise, n_before, named, left_out=left_out, chars_left_out=dict(chars))
+    return Transcript(turns, n_noise, n_before, named, left_out=left_out, chars_left_out=dict(chars), date=clock.day)
 
 
 def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str) -> Transcript:

@@ -68,7 +68,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
     reads = settings.reads
     return {
         RAW_TRANSCRIPTS: Recipe(1, reads("corpus.include", "corpus.exclude")),
-        TURN_TABLE: Recipe(5, reads(*(f"corpus.{name}" for name in TURNS_BY))),
+        TURN_TABLE: Recipe(6, reads(*(f"corpus.{name}" for name in TURNS_BY))),
         # of a monologue alone, so that no other corpus is paired anew
         PARSED_PAIRS: Recipe(3, reads("corpus.guest_labels") if settings.sections.corpus.is_monologue else {}),
         HELD_OUT_SPLIT: Recipe(1, reads("sft.held_out_share")),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from functools import lru_cache
 
-from hcf_pipeline.corpus.dates import date_in
+from hcf_pipeline.corpus.dates import DateOrder, date_of_stamp
 
 CLOCK = r"(?:\d{1,3}[:：])?\d{1,3}[:：]\d{2}(?:[.,]\d{1,3})?"
 _DAY = r"(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}月\d{1,2}日)"
@@ -16,6 +17,7 @@ IS_STAMP = re.compile(rf"[\[(（【<]?\s*{STAMP}\s*[\])）】>]?")
 _PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{_HALF})?[ ]?(?P<clock>{CLOCK})\D*?(?P<ampm>[AaPp]\.?[Mm])?\.?\s*$")
 
 
+DAY_S = 86_400
 STAMP_BEGINS = frozenset("0123456789[(（【<")
 
 
@@ -40,8 +42,17 @@ def seconds(clock: str) -> float:
 class Clock:
     """The seconds of the stamps of one file, in order. Stamps with a day are times of day: they count from the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: DateOrder = "day") -> None:
+        self._order: DateOrder = order
         self._first: float | None = None
+        self._dated: list[float] = []  # the earliest and the latest of the stamps with a day, seconds of the calendar
+
+    @property
+    def day(self) -> datetime.date | None:
+        """The first day of the stamps, where all with a day lie within 24 hours: one day, or an evening past midnight."""
+        if not self._dated or self._dated[-1] - self._dated[0] >= DAY_S:
+            return None
+        return datetime.date.fromordinal(int(self._dated[0] // DAY_S))
 
     def seconds(self, stamp: str) -> float:
         if stamp.isascii() and len(stamp) <= 8 and stamp[-1].isdigit():  # nine of ten
@@ -59,15 +70,16 @@ class Clock:
             value += 12 * 3600
         elif (half == "凌晨" or ampm.startswith("a")) and hour == 12:
             value -= 12 * 3600
-        if found["day"]:
-            value += 86_400 * _day_number(found["day"])
+        if found["day"] and (day := _day_number(found["day"], self._order)):
+            value += DAY_S * day
+            self._dated = [min([value, *self._dated]), max([value, *self._dated])]
         if self._first is None:
             self._first = value
         return max(0.0, value - self._first)
 
 
 @lru_cache(maxsize=1024)
-def _day_number(day: str) -> int:
-    """Grows from day to day; two days of one file are that far apart."""
-    found = date_in(day.rstrip("日"))
+def _day_number(day: str, order: DateOrder) -> int:
+    """Grows from day to day; two days of one file are that far apart. 0 where the year is not said."""
+    found = date_of_stamp(day, order)
     return found.toordinal() if found else 0
