@@ -40,7 +40,9 @@ class SftSettings(Section):
 
     sample_ratio: Share = Field(1.0, description="share of the broadcasts to train on, by whole broadcasts")
     held_out_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.05, description="share of the dated broadcasts, the newest, kept for evaluation"
+        0.05,
+        description="share of the dated broadcasts, the newest, kept for evaluation; where none has a date, of the latest by the "
+        "number of the episode",
     )
     max_chars: Annotated[int, Field(ge=32, le=32768)] = Field(700, description="characters of a sample at most")
     max_pairs: Positive = Field(8, description="pairs of a sample at most")
