@@ -42,14 +42,14 @@ def test_a_refresh_says_how_the_corpus_was_read_and_shows_turns_of_each_side(tmp
     (project.corpus / "空.md").write_text("", encoding="utf-8")
     said = project.hcf("refresh", "--lang", "en")
     assert said.returncode == 0
-    assert "94% of the text has a speaker, 100% of neighbouring turns change sides" in said.stdout
+    assert "91% of the text has a speaker, 100% of neighbouring turns change sides" in said.stdout
     assert "heading 4" in said.stdout and "before the first label 4" in said.stdout
     assert "  host 江照野: 鲸尾岬灯塔的门票是四十七块" in said.stdout and "  guest 水友: 轮胎怎么补？" in said.stdout
     assert "1 files are left out: empty 1 (such as 空.md)" in said.stdout
     again = project.hcf("refresh").stdout
-    assert "94% 的文字有说话人" in again and "host 江照野" not in again, "turns are shown when they are new"
+    assert "91% 的文字有说话人" in again and "host 江照野" not in again, "turns are shown when they are new"
     read = project.json("refresh")["reading"]
-    assert (read["spoken_share"], read["alternation"]) == (pytest.approx(0.94, abs=0.01), 1.0)
+    assert (read["spoken_share"], read["alternation"]) == (pytest.approx(0.91, abs=0.01), 1.0)
     assert read["files_left_out"] == {"空.md": "empty"}
 
 
