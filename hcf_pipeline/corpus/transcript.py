@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 
 from hcf_pipeline.corpus.dates import date_in
 from hcf_pipeline.corpus.encodings import UTF8, normalized
+from hcf_pipeline.corpus.forms.between import times_before_turns
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
 from hcf_pipeline.corpus.forms.heads import is_strong, is_url, role_of
 from hcf_pipeline.corpus.forms.names import JSON, LABEL, LINE_FORMS, WITH_FIELDS
@@ -96,8 +97,10 @@ def parse_transcript(text: str, grammar: Grammar, *, interrupted: bool = False) 
 def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     left_out: Counter[str] = Counter()
     text = without_blocks(text, left_out)
-    lines = text.split("\n")
+    lines: Sequence[str] = text.split("\n")
     form = form or grammar.line_forms.find(lines).form
+    if form == LABEL:
+        lines = times_before_turns(lines, grammar.known_head(form), grammar.is_noise)
     places: dict[str, list[LabelPlace]] = {}
     loose: dict[str, list[LabelPlace]] = {}
     found = _parse(lines, grammar, form, frozenset(), places, loose)

@@ -13,6 +13,7 @@ _DAY = r"(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2
 _HALF = r"(?:凌晨|早上|上午|中午|下午|晚上)"
 STAMP = rf"(?:{_DAY}[,，]?[ T\u202f\u00a0]*)?{_HALF}?[ ]?{CLOCK}(?:[ \u202f\u00a0]?[AaPp]\.?[Mm]\.?)?"
 
+IS_CLOCK = re.compile(rf"[\[(（【<]?{CLOCK}[\])）】>]?")
 IS_STAMP = re.compile(rf"[\[(（【<]?\s*{STAMP}\s*[\])）】>]?")
 _PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{_HALF})?[ ]?(?P<clock>{CLOCK})\D*?(?P<ampm>[AaPp]\.?[Mm])?\.?\s*$")
 
