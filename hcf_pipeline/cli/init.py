@@ -68,9 +68,10 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
         f"{found.n_files} files, {human_size(found.n_bytes)}; form: {counted(found.forms.items())}; "
         f"encoding: {counted(found.encodings.items())}",
     )
+    also = "、".join(found.also)
     yield call.say(
-        f"主播：{found.host}（{found.labels[0][1]} 次；不对的话用 --host 指定）",
-        f"host: {found.host} ({found.labels[0][1]} turns; --host names another)",
+        f"主播：{found.host}（{found.labels[0][1]} 次{also and '，也写作 ' + also}；不对的话用 --host 指定）",
+        f"host: {found.host} ({found.labels[0][1]} turns{also and ', also written ' + also}; --host names another)",
     )
     yield call.say("其他人：", "guests: ") + (
         counted(found.labels[1:]) or call.say("没有，只有主播说话", "none, only the host speaks")

@@ -9,13 +9,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hcf_pipeline.cli.console import Invocation, err, out
 from hcf_pipeline.cli.refresh import prepare_dagster_dev
 from hcf_pipeline.errors import CorpusError, UserError
 
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+HEARTBEAT_S = 45  # a daemon writes one every 30
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listens everywhere -> where this machine's browser finds it
 
 
@@ -33,6 +39,7 @@ def run_ui(call: Invocation, host: str | None = None, port: int | None = None) -
     prepare_dagster_dev(settings, call.lang)
     with dagster_instance(settings) as instance, suppress(CorpusError):  # the graph shows without a corpus too
         reap_dead_runs(instance)
+        note_other_daemon(call, instance)
         look_again(settings, instance)
     # What a .env in the project's folder says holds here as for `dagster dev`, but not on the home: so it is read here, and
     # Dagster, which would put all of it over these, is started where there is none.
@@ -52,6 +59,20 @@ def run_ui(call: Invocation, host: str | None = None, port: int | None = None) -
     command = [sys.executable, "-m", "dagster", "dev", "-m", "hcf_pipeline.definitions"]
     command += [f"--host={host}", f"--port={port}"]
     sys.exit(_until_it_ends(command, environment, settings.home))
+
+
+def note_other_daemon(call: Invocation, instance: DagsterInstance) -> None:
+    """Two daemons on one home both start what is stale, and each fails the other's sensors; one that ended a moment ago
+    looks the same, so this is no reason to refuse."""
+    seen = max((beat.timestamp for beat in instance.get_daemon_heartbeats().values()), default=0.0)
+    if (ago := time.time() - seen) < HEARTBEAT_S:
+        err.print(
+            call.say(
+                f"注意：{ago:.0f} 秒前还有一个 Dagster 守护进程在用这个目录；要是它还开着（dagster dev 或另一个 hcf ui），请先停掉其中一个。",
+                f"Note: a Dagster daemon was at work on this home {ago:.0f} s ago; if it still runs (dagster dev, or another hcf "
+                "ui), end one of the two.",
+            )
+        )
 
 
 def _until_it_ends(command: list[str], environment: dict[str, str], folder: Path) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ from hcf_pipeline.corpus.grammar import Grammar, Side
 from hcf_pipeline.corpus.labels import is_words, label_at_start
 from hcf_pipeline.corpus.manifest import Manifest, scan
 from hcf_pipeline.corpus.plausible import Reading, total, worst_of
+from hcf_pipeline.corpus.short_names import short_names
 from hcf_pipeline.corpus.tables import read_bytes
 from hcf_pipeline.corpus.transcript import Transcript, Turn
 from hcf_pipeline.errors import CorpusError
@@ -68,6 +69,7 @@ class Survey:
     include: list[str]
     refused: tuple[str, ...]
     reading: Reading
+    also: tuple[str, ...] = ()  # other names of the host, such as his first name alone
     not_taken: tuple[tuple[str, int], ...] = ()  # what begins lines as a label does, and their number
     shown: tuple[Turn, ...] = ()
 
@@ -90,7 +92,7 @@ class Survey:
             'profile = "embedded"   # "qwen" for Qwen/Qwen1.5-4B-Chat and BAAI/bge-small-zh-v1.5\n\n[corpus]\n'
             f"path = {quoted(path)}\n"
             f"form = {quoted(self.form)}\n"
-            f"host_labels = {quoted([self.host])}\n"
+            f"host_labels = {quoted([self.host, *self.also])}\n"
             f"guest_labels = {quoted([ANYBODY] if self.anybody else self.guests)}\n"
             + ('date_order = "month"\n' if self.date_order == "month" else "")
             + (f"include = {quoted(self.include)}\n" if self.include != ["*.md"] else "")
@@ -99,15 +101,16 @@ class Survey:
 
 
 class FirstTurns:
-    """The first turns of each side that say something, and not the same, of the transcripts it is given; the sides as `host` has them, if given."""
+    """The first turns of each side that say something, and not the same, of the transcripts it is given; the host is who has
+    one of the `names`, if given."""
 
-    def __init__(self, host: str | None = None) -> None:
-        self._host = host
+    def __init__(self, names: Collection[str] = ()) -> None:
+        self._names = names
         self._of_side: dict[Side, list[Turn]] = {"host": [], "guest": []}
 
     def add(self, turns: Iterable[Turn]) -> None:
         for turn in turns:
-            side: Side = turn.side if self._host is None else "host" if turn.label == self._host else "guest"
+            side: Side = turn.side if not self._names else "host" if turn.label in self._names else "guest"
             kept = self._of_side[side]
             if len(kept) < N_SHOWN and len(turn.text) > 1 and all(turn.text != one.text for one in kept):
                 kept.append(turn._replace(side=side))
@@ -202,7 +205,12 @@ def survey(folder: Path, host: str | None = None) -> Survey:
                 en=f"Nobody in {folder} is called {host}; found: {names}. Give one of these as --host.",
             )
         ordered.sort(key=lambda label: label != host)
-    chosen = Grammar(settings.model_copy(update={"host_labels": ordered[:1], "guest_labels": ordered[1:]}))
+    named = [{turn.label for turn in one.turns} for one in good.values()]
+    also = short_names(ordered[0], ordered, seen, named)
+    ordered = [label for label in ordered if label not in also]
+    turns[ordered[0]] += sum(turns[label] for label in also)
+    hosts = [ordered[0], *also]
+    chosen = Grammar(settings.model_copy(update={"host_labels": hosts, "guest_labels": ordered[1:]}))
     readings = {path: Reading.of(one) for path, one in good.items()}
     reading = total(readings.values())
     if reading.is_implausible():
@@ -222,9 +230,10 @@ def survey(folder: Path, host: str | None = None) -> Survey:
         other_endings=other_endings(folder, include),
         include=sorted({"*" + Path(path).suffix for path in good}),
         refused=tuple(refused.file for refused in manifest.refused),
-        reading=replace(reading, n_changes=_n_changes(good.values(), ordered[0])),
+        reading=replace(reading, n_changes=_n_changes(good.values(), hosts)),
+        also=tuple(also),
         not_taken=tuple(unknown.most_common(MAX_NAMED_GUESTS)),
-        shown=_shown(good.values(), ordered[0]),
+        shown=_shown(good.values(), hosts),
     )
 
 
@@ -311,13 +320,13 @@ def _date_order(texts: dict[str, str]) -> DateOrder:
     return "month" if any(b > 12 for _, b in pairs) and not any(a > 12 for a, _ in pairs) else "day"
 
 
-def _n_changes(transcripts: Iterable[Transcript], host: str) -> int:
-    """Neighbouring turns of different sides, as the settings will have them that name this host."""
-    return sum((a.label == host) != (b.label == host) for one in transcripts for a, b in pairwise(one.turns))
+def _n_changes(transcripts: Iterable[Transcript], hosts: Collection[str]) -> int:
+    """Neighbouring turns of different sides, as the settings will have them that name these hosts."""
+    return sum((a.label in hosts) != (b.label in hosts) for one in transcripts for a, b in pairwise(one.turns))
 
 
-def _shown(transcripts: Iterable[Transcript], host: str) -> tuple[Turn, ...]:
-    first = FirstTurns(host)
+def _shown(transcripts: Iterable[Transcript], hosts: Collection[str]) -> tuple[Turn, ...]:
+    first = FirstTurns(hosts)
     for one in transcripts:
         first.add(one.turns)
     return first.turns

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
 
-from hcf_pipeline.cli.ui import address, is_loopback, require_free
+from hcf_pipeline.cli.console import Invocation
+from hcf_pipeline.cli.ui import address, is_loopback, note_other_daemon, require_free
+from hcf_pipeline.defs.home import dagster_instance
 from hcf_pipeline.errors import UserError
+from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import clean_environment
 
 HCF = str(Path(sys.executable).with_name("hcf"))
@@ -117,8 +124,6 @@ def test_host_and_port_go_before_the_settings_and_a_host_for_all_is_warned_of(tm
 
 
 def answers(url: str) -> bool:
-    import time
-
     for _ in range(240):
         try:
             with urllib.request.urlopen(f"{url}/server_info", timeout=5) as answer:
@@ -134,3 +139,16 @@ def test_an_impossible_port_is_wrong_usage(tmp_path: Path, port: str) -> None:
         [HCF, "ui", "--port", port], cwd=tmp_path, env=clean_environment(), capture_output=True, check=False
     )
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(("ago", "said"), [(5, True), (3600, False), (None, False)])
+def test_a_daemon_that_is_at_work_on_the_home_is_told_of(tmp_path: Path, ago: int | None, said: bool) -> None:
+    toml = tmp_path / "hcf.toml"
+    toml.write_text('[corpus]\nhost_labels = ["小禾"]\nguest_labels = ["观众"]\n', encoding="utf-8")
+    with dagster_instance(load_settings(toml)) as instance:
+        if ago is not None:
+            instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago, "SENSOR", "other", []))
+        shown = io.StringIO()
+        with contextlib.redirect_stderr(shown):
+            note_other_daemon(Invocation("en", None, None, None), instance)
+    assert ("a Dagster daemon was at work on this home 5 s ago" in shown.getvalue()) is said

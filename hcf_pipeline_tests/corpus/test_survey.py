@@ -110,3 +110,43 @@ def test_the_times_of_a_chat_may_tell_too(tmp_path: Path) -> None:
         (tmp_path / f"chat {chr(97 + n)}.txt").write_text(text, encoding="utf-8")
     found = survey(tmp_path)
     assert found.date_order == "month" and found.n_dated == 2
+
+
+def talk(host: str, guest: str, n: int = 4) -> str:
+    return "".join(f"{guest}: question {m}?\n\n{host}: a long answer, number {m}.\n\n" for m in range(n))
+
+
+def test_the_host_by_his_first_name_misspelt_or_by_initials_is_the_host(tmp_path: Path) -> None:
+    texts = {
+        "1.md": talk("Johanna Bergstrom", "Carl Diaz") * 3,
+        "2.md": talk("Johanna", "Carl"),
+        "3.md": talk("Johanna Bergstroom", "Carl Diaz"),
+        "4.md": "Johanna Bergstrom (JB): hello\n\nCarl Diaz (CD): hello\n\n" + talk("JB", "CD"),
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = survey(tmp_path)
+    assert found.host == "Johanna Bergstrom" and set(found.also) == {"Johanna", "Johanna Bergstroom", "JB"}
+    assert found.labels[0][1] == 12 + 4 + 4 + 5
+    assert all(
+        [side for side, _ in turns] == ["guest", "host"] * (len(turns) // 2)
+        for name, turns in sides(tmp_path).items()
+        if name != "4.md"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        talk("Johanna", "Johanna Bergstrom"),  # both in one file
+        talk("Johanna", "Carl") + talk("Johanna Winter", "Carl"),  # which of the two?
+        talk("Johanna Bergstrum", "Carl"),  # another letter is another name
+        talk("Speaker 1", "Johanna Bergstrom"),
+    ],
+    ids=["in one file", "a namesake", "another name", "a number"],
+)
+def test_whoever_may_be_somebody_else_stays_somebody_else(tmp_path: Path, other: str) -> None:
+    (tmp_path / "1.md").write_text(talk("Johanna Bergstrom", "Speaker 2") * 9, encoding="utf-8")
+    (tmp_path / "2.md").write_text(other, encoding="utf-8")
+    found = survey(tmp_path)
+    assert found.host == "Johanna Bergstrom" and found.also == ()

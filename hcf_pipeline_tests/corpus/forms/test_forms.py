@@ -274,6 +274,9 @@ def test_what_may_open_somebody_elses_turn_is_never_the_personas(third: str, lin
         "https://example.org:80/a",
         "8:30 he came",
         "时间是12:30：别迟到",
+        "Here's the summary: slow",
+        "To clarify that: slow",
+        "One example of the: slow",
         "Note: slow",
         "第一：存钱",
     ],
@@ -290,6 +293,54 @@ def test_whoever_is_not_the_host_is_a_guest_where_the_settings_say_so() -> None:
     settings = CorpusSettings(host_labels=["Ann Lee"], guest_labels=["*"])
     text = written("**{l}:** {x}\n") + "**Carl:** me too\n" + written("**{l}:** {x}\n")
     assert rows(read(text, settings)) == [*EXPECTED, ("guest", "Carl", "me too"), *EXPECTED]
+
+
+ANYBODY = CorpusSettings(host_labels=["Ann Lee"], guest_labels=["*"])
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, ANYBODY], ids=["named", "anybody"])
+@pytest.mark.parametrize("said", ["1:30 PM our time.", "8:30 is early", "12:00, at noon"])
+def test_a_turn_that_begins_with_a_time_of_day_keeps_it(said: str, settings: CorpusSettings) -> None:
+    text = f"**Ann Lee:** When?\n\n**Bob:** {said}\n\n**Ann Lee:** {said}\n"
+    assert [turn.text for turn in read(text, settings).turns] == ["When?", said, said]
+
+
+@pytest.mark.parametrize(
+    "line", ["{l}: {t}:\n{x}\n\n", "{l}：[{t}]\n{x}\n\n", "**{l}:** {t}\n\n{x}\n\n", "**{l}**: ({t})\n{x}\n"]
+)
+@pytest.mark.parametrize("settings", [SETTINGS, ANYBODY], ids=["named", "anybody"])
+def test_a_time_that_is_all_there_is_behind_a_name_is_the_turns_second(line: str, settings: CorpusSettings) -> None:
+    transcript = read(written(line), settings)
+    assert rows(transcript) == EXPECTED and [turn.start_s for turn in transcript.turns] == [5, 17, 71, 3723]
+
+
+def test_names_that_take_turns_in_a_file_without_the_host_are_speakers() -> None:
+    text = "".join(f"Carl: question {n}\n\nDora: answer {n}\n\n" for n in range(4))
+    assert {(turn.side, turn.label) for turn in read(text, ANYBODY).turns} == {("guest", "Carl"), ("guest", "Dora")}
+    named = read(text)
+    assert not named.turns and dict(named.unknown_labels) == {"Carl": 4, "Dora": 4}
+    once = "Pro: cheap\nContra: slow\nPro: quiet\nContra: ugly\n"  # too little to tell
+    assert not read(once, ANYBODY).turns
+
+
+def test_initials_that_a_name_brings_with_it_are_that_speakers() -> None:
+    text = "Bob (BX): Hello?\n\nAnn Lee (AL): Hello.\n\nBX: What is new?\n\nAL: The shop.\n\nBX: Oh.\n"
+    transcript = read(text)
+    assert rows(transcript)[2:] == [
+        ("guest", "Bob", "What is new?"),
+        ("host", "Ann Lee", "The shop."),
+        ("guest", "Bob", "Oh."),
+    ]
+    assert not transcript.unknown_labels
+    of_two = read("Bob (host): Hello?\nAnn Lee (host): Hello.\nBob: So?\nhost: mine\nBob: Yes.\n")
+    assert "mine" not in " ".join(turn.text for turn in of_two.turns)
+
+
+def test_a_line_that_names_an_address_is_nobodys_turn() -> None:
+    text = written("{l}: {x}\n") + "Slides: https://example.org/a\n"
+    transcript = read(text * 2, ANYBODY)
+    assert {turn.label for turn in transcript.turns} == {"Ann Lee", "Bob"}
+    assert not any("example.org/a" in turn.text for turn in transcript.turns)
 
 
 def test_a_monologue_has_turns_of_the_host_alone() -> None:
