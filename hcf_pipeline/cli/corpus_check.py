@@ -83,7 +83,7 @@ def check_corpus(settings: Settings, call: Invocation) -> CorpusCheck:
     if good:
         findings.append(_turns(readings, left_out, settings, call))
         findings += [Finding("turn", "ok", beginning(turn)) for turn in first.turns]
-        findings += _pairs(pairs, settings, call)
+        findings += _pairs(pairs, unknown, settings, call)
     return CorpusCheck(findings, pairs[USED] > 0)
 
 
@@ -103,7 +103,7 @@ def _turns(readings: dict[str, Reading], left_out: Counter[str], settings: Setti
     return Finding("turns", "ok", words)
 
 
-def _pairs(counts: Counter[str], settings: Settings, call: Invocation) -> Iterator[Finding]:
+def _pairs(counts: Counter[str], unknown: Counter[str], settings: Settings, call: Invocation) -> Iterator[Finding]:
     """How many pairs a model learns from, and why not from the others. Search and quotations need none of them."""
     from hcf_pipeline.sft.left_out import USED, next_step, none_left, reasons
 
@@ -124,7 +124,13 @@ def _pairs(counts: Counter[str], settings: Settings, call: Invocation) -> Iterat
     if not n_used:
         why = none_left(counts)
         zh, en = "不会训练，检索和引用照常", "nothing will be trained, search and quotations work"
-        yield Finding("pairs", "warning", call.say(f"{zh}：{why.zh}", f"{en}: {why.en}"))
+        words = call.say(f"{zh}：{why.zh}", f"{en}: {why.en}")
+        if unknown and not n_pairs:  # whose lines part the questions from the answers
+            words += call.say(
+                "没有设置的称呼也会隔开问答：是说话人就写进 guest_labels，不是就写进 not_labels。",
+                " Labels that are not set part questions from answers too: write speakers into guest_labels, words into not_labels.",
+            )
+        yield Finding("pairs", "warning", words)
         return
     zh, en = f"{zh}，其中 {n_used} 个可以学", f"{en}, {n_used} of them to learn from"
     if n_used < n_pairs:

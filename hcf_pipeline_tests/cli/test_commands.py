@@ -178,6 +178,11 @@ def test_check_says_where_nothing_is_left_to_learn_from(bare: Project, text: str
     assert "nothing will be trained" in found["pairs"]["text"] and "nothing is trained" in found["gpu"]["text"]
 
 
+def test_check_says_that_labels_which_are_not_set_part_questions_from_answers(bare: Project) -> None:
+    found = corpus_findings(bare, "水友：在吗？\n消息对象：群\n江照野：在，你说。\n消息对象：群\n" * 3)
+    assert "There is no pair" in found["pairs"]["text"] and "words into not_labels" in found["pairs"]["text"]
+
+
 def memory_findings(bare: Project, **environ: str) -> tuple[str, str]:
     """(main memory, GPU) in words, where models are on the CPU."""
     settings = load_settings(bare.root / "hcf.toml", environ={"HCF_CHAT__DEVICE": "cpu", **environ})
