@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 
 from hcf_pipeline.corpus.dates import date_in
 from hcf_pipeline.corpus.encodings import UTF8, normalized
+from hcf_pipeline.corpus.forms.between import times_before_turns
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
 from hcf_pipeline.corpus.forms.heads import Head, is_strong, is_url, role_of
 from hcf_pipeline.corpus.forms.names import JSON, LABEL, LINE_FORMS, WITH_FIELDS
@@ -61,7 +62,8 @@ class Transcript:
     form: str = LABEL
     encoding: str = UTF8  # of the file that the text was read from
     left_out: Mapping[str, int] = field(default_factory=dict)  # lines, by why they are in no turn
-    date: datetime.date | None = None  # that the text names, above its dialogue
+    chars_left_out: Mapping[str, int] = field(default_factory=dict)  # characters of those that may be speech
+    date: datetime.date | None = None  # that the text names: above its dialogue, else beside the times of a chat
     metadata: Mapping[str, str] = field(default_factory=dict)  # title and url of the front matter
 
 
@@ -95,8 +97,10 @@ def parse_transcript(text: str, grammar: Grammar, *, interrupted: bool = False) 
 def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     left_out: Counter[str] = Counter()
     text = without_blocks(text, left_out)
-    lines = text.split("\n")
+    lines: Sequence[str] = text.split("\n")
     form = form or grammar.line_forms.find(lines).form
+    if form == LABEL:
+        lines = times_before_turns(lines, grammar.known_head(form), grammar.is_noise)
     places: dict[str, list[LabelPlace]] = {}
     loose: dict[str, list[LabelPlace]] = {}
     heads: dict[str, Head] = {}
@@ -118,7 +122,7 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
         found,
         form=form if form in LINE_FORMS else "own",
         left_out=dict(left_out),
-        date=_date_of_heading(lines, grammar),
+        date=_date_of_heading(lines, grammar) or found.date,
         unknown_labels={**found.unknown_labels, **unknown},
     )
 
@@ -146,7 +150,8 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     recurrence makes one; `heads` with those of such lines, which a second pass need not look for.
     """
     known, any_name, speaker_of = grammar.known_head(form), grammar.any_head(form), grammar.speakers.get
-    is_noise, stranger, named, clock = grammar.is_noise, grammar.stranger, grammar.speaker, Clock()
+    is_noise, stranger, named = grammar.is_noise, grammar.stranger, grammar.speaker
+    clock = Clock(grammar.settings.date_order)
     new = tuple.__new__  # a NamedTuple's own constructor would take a fifth of the whole time
     turns: list[Turn] = []
     more: list[str] = []  # further lines of the last turn
@@ -157,6 +162,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     unknown = ""  # the unknown label of the line before that has one
     short_names: dict[str, tuple[str, Side | Literal["other"]] | None] = {}  # SP, once Sjors Provoost (SP) has spoken
     left_out: Counter[str] = Counter()
+    chars: Counter[str] = Counter()  # of what is left out and may be speech
     strangers: Counter[str] = Counter()
     for raw in lines:
         if not raw or not (line := raw.strip()):
@@ -208,6 +214,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
             if speaker == "other":
                 speaking, aside = False, OTHER
                 left_out[OTHER] += 1
+                chars[OTHER] += len(said)
                 continue
             flags = ""
             if is_noise(said := said.lstrip()):
@@ -228,19 +235,24 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
             more.append(line)
         elif aside:
             left_out[aside] += 1
+            chars[aside] += len(line)
         else:
             n_before += len(line)
             left_out[BEFORE] += 1
     _close(turns, more, dropped)
     if n_noise:
         left_out[NOISE] += n_noise
-    return Transcript(turns, n_noise, n_before, dict(strangers) if stranger == "other" else {}, left_out=left_out)
+    if n_before:
+        chars[BEFORE] = n_before
+    unset = dict(strangers) if stranger == "other" else {}
+    return Transcript(turns, n_noise, n_before, unset, left_out=left_out, chars_left_out=dict(chars), date=clock.day)
 
 
 def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str) -> Transcript:
     """The turns of a form that says of every utterance whose it is; those of one speaker that follow each other are one."""
     turns: list[Turn] = []
     left_out: Counter[str] = Counter()
+    chars: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     last: str | None = None  # the speaker of the utterance before
     speakers: dict[str, tuple[str, Side | Literal["other"], bool]] = {}  # by label
@@ -264,6 +276,7 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
             unknown[label] += 1
         elif not label:
             left_out[NO_SPEAKER] += len(kept)
+            chars[NO_SPEAKER] += sum(map(len, kept))
         if name != last:
             dropped = _close(turns, parts, dropped)
             no, last = no + 1, name
@@ -272,6 +285,7 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
         if side == "other":
             if label:
                 left_out[OTHER] += len(kept)
+                chars[OTHER] += sum(map(len, kept))
             continue
         parts.extend(kept)
         if n_lost:
@@ -281,7 +295,8 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
     _close(turns, parts, dropped)
     if n_noise:
         left_out[NOISE] += n_noise
-    return Transcript(turns, n_noise, n_before, dict(+unknown), form, left_out=dict(left_out))
+    named = dict(+unknown)
+    return Transcript(turns, n_noise, n_before, named, form, left_out=dict(left_out), chars_left_out=dict(chars))
 
 
 def _speaker_of_utterance(label: str, grammar: Grammar) -> tuple[str, Side | Literal["other"], bool]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from functools import lru_cache
 
-from hcf_pipeline.corpus.dates import date_in
+from hcf_pipeline.corpus.dates import DateOrder, date_of_stamp
 
 CLOCK = r"(?:\d{1,3}[:：])?\d{1,3}[:：]\d{2}(?:[.,]\d{1,3})?"
 _DAY = r"(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}月\d{1,2}日)"
@@ -18,11 +19,13 @@ STAMP = (
     rf"(?:[ \u202f\u00a0]?{AM_PM}\.?)?"
 )
 
+IS_CLOCK = re.compile(rf"[\[(（【<]?{CLOCK}[\])）】>]?")
 IS_STAMP = re.compile(rf"[\[(（【<]?\s*{STAMP}\s*[\])）】>]?")
 _CLOCK_IN = re.compile(rf"(?P<before>(?:{_DAY})?.*?){CLOCK}(?P<behind>\D*)$")
 _PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{HALF})?[ ]?{CLOCK}\D*?(?P<ampm>{AM_PM})?\.?\s*$")
 
 
+DAY_S = 86_400
 STAMP_BEGINS = frozenset("0123456789[(（【<")
 
 
@@ -49,8 +52,17 @@ def seconds(clock: str) -> float:
 class Clock:
     """The seconds of the stamps of one file, in order. Stamps with a day are times of day: they count from the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: DateOrder = "day") -> None:
+        self._order: DateOrder = order
         self._first: float | None = None
+        self._dated: list[float] = []  # the earliest and the latest of the stamps with a day, seconds of the calendar
+
+    @property
+    def day(self) -> datetime.date | None:
+        """The first day of the stamps, where all with a day lie within 24 hours: one day, or an evening past midnight."""
+        if not self._dated or self._dated[-1] - self._dated[0] >= DAY_S:
+            return None
+        return datetime.date.fromordinal(int(self._dated[0] // DAY_S))
 
     def seconds(self, stamp: str) -> float:
         if len(stamp) <= 8 and stamp.isascii() and stamp[-1].isdigit():  # nine of ten
@@ -62,7 +74,7 @@ class Clock:
             before, behind = found.groups()
             clock = stamp[len(before) : len(stamp) - len(behind)]
         value = seconds(clock)
-        day, half, ampm = _round_clock(before, behind)
+        day, half, ampm = _round_clock(before, behind, self._order)
         if day is None and not half and not ampm:
             return value
         if clock.count(":") == 1:  # of a time of day: hours and minutes
@@ -72,21 +84,24 @@ class Clock:
             value += 12 * 3600
         elif (half == "凌晨" or ampm == "a") and hour == 12:
             value -= 12 * 3600
-        value += 86_400 * (day or 0)
+        if day:
+            value += DAY_S * day
+            self._dated = [min([value, *self._dated]), max([value, *self._dated])]
         if self._first is None:
             self._first = value
         return max(0.0, value - self._first)
 
 
 @lru_cache(maxsize=1024)
-def _round_clock(before: str, behind: str) -> tuple[int | None, str, str]:
+def _round_clock(before: str, behind: str, order: DateOrder) -> tuple[int | None, str, str]:
     """The number of the day, the half of it, and "a" or "p", of what stands round a clock. Remembered, for days recur."""
     found = _PARTS.search(f"{before}0:00{behind}")
     assert found is not None
-    return _day_number(found["day"]) if found["day"] else None, found["half"] or "", (found["ampm"] or "")[:1].lower()
+    day = _day_number(found["day"], order) if found["day"] else None
+    return day, found["half"] or "", (found["ampm"] or "")[:1].lower()
 
 
-def _day_number(day: str) -> int:
-    """Grows from day to day; two days of one file are that far apart."""
-    found = date_in(day.rstrip("日"))
+def _day_number(day: str, order: DateOrder) -> int:
+    """Grows from day to day; two days of one file are that far apart. 0 where the year is not said."""
+    found = date_of_stamp(day, order)
     return found.toordinal() if found else 0
