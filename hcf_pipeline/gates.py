@@ -17,6 +17,7 @@ from typing import NamedTuple
 from hcf_pipeline.asset_names import CHUNK_TABLE, FAISS_INDEX, LORA_ADAPTER, RELEASE, RETRIEVAL_SCORECARD, TURN_TABLE
 from hcf_pipeline.chat.release import POINTER, TURNS, Release, made_from
 from hcf_pipeline.chat.releases import release_versions
+from hcf_pipeline.corpus.plausible import Reading
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import GateFailed, HcfError, Lang
 from hcf_pipeline.rag.evaluation.card import CARD, Scorecard
@@ -68,6 +69,23 @@ def enough_transcripts(turns: Artifact, store: Store, settings: ReleaseSettings)
             "path and the folder",
         ),
         {"transcripts": now, "released_transcripts": before, "lost_share": round(lost, 4)},
+    )
+
+
+def text_has_speakers(turns: Artifact, _: Store, settings: ReleaseSettings) -> Verdict:
+    """Where most of the text is nobody's, its form is one that is not understood: what little is left misleads."""
+    report = TurnReport.load(turns.file(REPORT))
+    reading = report.reading or Reading()
+    return Verdict(
+        not reading.is_implausible(settings.min_spoken),
+        Words(f"{reading.spoken_share:.0%} 的文字有说话人", f"{reading.spoken_share:.0%} of the text has a speaker"),
+        Words(
+            f"少于 [release] min_spoken = {settings.min_spoken}：请用 hcf turns {report.worst} 看看是怎样读的，再写明 [corpus] 的 form "
+            "和称呼，或运行 hcf init；若是有意的请调小它",
+            f"that is less than [release] min_spoken = {settings.min_spoken}: see how a file is read with hcf turns "
+            f"{report.worst}, then set form and labels of [corpus], or run hcf init; if it is meant so, lower it",
+        ),
+        {"spoken_share": round(reading.spoken_share, 4), "alternation": round(reading.alternation, 4)},
     )
 
 
@@ -135,6 +153,12 @@ GATES = (
         TURN_TABLE,
         "Not many more transcripts are gone than [release] max_lost allows.\n\n文稿没有大量丢失。",
         enough_transcripts,
+    ),
+    Gate(
+        "text_has_speakers",
+        TURN_TABLE,
+        "At least [release] min_spoken of the text has a speaker: its form is understood.\n\n大部分文字知道是谁说的。",
+        text_has_speakers,
     ),
     Gate(
         "adapter_learnt",

@@ -11,6 +11,7 @@ import pytest
 
 from hcf_pipeline.asset_names import LORA_ADAPTER, RELEASE, RETRIEVAL_SCORECARD, TURN_TABLE
 from hcf_pipeline.chat.release import ENCODER, INDEX, TURNS, Release, pin
+from hcf_pipeline.corpus.plausible import Reading
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import GateFailed
 from hcf_pipeline.gates import (
@@ -20,6 +21,7 @@ from hcf_pipeline.gates import (
     judge,
     recall_holds,
     refuse,
+    text_has_speakers,
 )
 from hcf_pipeline.rag.evaluation.card import CARD, QuestionSet, Scorecard, Stage
 from hcf_pipeline.settings import ReleaseSettings
@@ -60,9 +62,9 @@ def cards(store: Store, sets: Mapping[str, Mapping[str, int]]) -> Artifact:
     return store.publish(RETRIEVAL_SCORECARD, build, Recipe(1, {"sets": str(asdict(made))}))
 
 
-def turns(store: Store, n_transcripts: int) -> Artifact:
+def turns(store: Store, n_transcripts: int, reading: Reading | None = None) -> Artifact:
     def build(folder: Path) -> Built:
-        TurnReport(n_transcripts, 1, 1, 1, 0, 0, {}, {"江": 1}, "", "", 0).save(folder / REPORT)
+        TurnReport(n_transcripts, 1, 1, 1, 0, 0, {}, {"江": 1}, "", "", 0, reading=reading).save(folder / REPORT)
         return Built({})
 
     return store.publish(TURN_TABLE, build, Recipe(1, {"n": n_transcripts}))
@@ -213,6 +215,23 @@ def test_most_of_the_transcripts_gone_is_an_accident_also_in_steps(store: Store)
     verdict = enough_transcripts(turns(store, 30), store, SETTINGS)
     assert not verdict.passed and "100 transcripts are released, 30 are there now" in verdict.text("en")
     assert enough_transcripts(turns(store, 30), store, ReleaseSettings(max_lost=0.7)).passed
+
+
+@pytest.mark.parametrize(
+    ("reading", "least", "passes"),
+    [
+        (Reading(n_spoken=30, n_nobodys=70), 0.3, True),
+        (Reading(n_spoken=29, n_nobodys=71), 0.3, False),
+        (Reading(n_spoken=1, n_nobodys=99), 0.0, True),
+        (Reading(n_spoken=50, n_nobodys=50), 0.6, False),
+        (None, 0.3, True),  # a table that is older than the count
+    ],
+)
+def test_a_corpus_of_which_most_text_is_nobodys_is_not_let_in(
+    store: Store, reading: Reading | None, least: float, passes: bool
+) -> None:
+    verdict = text_has_speakers(turns(store, 3, reading), store, ReleaseSettings(min_spoken=least))
+    assert verdict.passed is passes and ("min_spoken" in verdict.text("en")) is not passes
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hcf_pipeline.cli.check import Finding
 from hcf_pipeline.cli.console import Invocation, human_size
+from hcf_pipeline.cli.findings import Finding
 from hcf_pipeline.errors import HcfError
 from hcf_pipeline.hub.models import POINTER, model_folder
 from hcf_pipeline.settings import Settings

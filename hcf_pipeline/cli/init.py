@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 
 N_NAMED = 8  # files and endings
-LITTLE_SPOKEN = 0.7  # of the text: with less, the user is sent to hcf turns
-RARELY_ALTERNATES = 0.1
 
 
 def run_init(call: Invocation, folder: Path, host: str | None = None, *, force: bool) -> None:
@@ -79,8 +77,9 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
         counted(found.labels[1:]) or call.say("没有，只有主播说话", "none, only the host speaks")
     )
     yield call.say(
-        f"文字里有说话人的占 {found.spoken_share:.0%}；相邻两次发言换人的占 {found.alternation:.0%}；有日期的：{found.n_dated} 个",
-        f"text with a speaker: {found.spoken_share:.0%}; turns that change sides: {found.alternation:.0%}; dated: {found.n_dated}",
+        f"文字里有说话人的占 {found.reading.spoken_share:.0%}；相邻两次发言换人的占 {found.reading.alternation:.0%}；有日期的：{found.n_dated} 个",
+        f"text with a speaker: {found.reading.spoken_share:.0%}; turns that change sides: {found.reading.alternation:.0%}; "
+        f"dated: {found.n_dated}",
     )
     for turn in found.shown:
         yield f"  {beginning(turn)}"
@@ -100,7 +99,7 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
     if found.other_endings:
         named = counted(found.other_endings)
         yield call.say(f"没有看的文件（别的后缀）：{named}", f"not looked at (other endings): {named}")
-    if found.spoken_share < LITTLE_SPOKEN or (found.guests and found.alternation < RARELY_ALTERNATES):
+    if found.reading.is_doubtful(is_monologue=not found.guests):
         yield call.say(
             "注意：不少文字没有说话人，或两边很少轮流说话；请先用 hcf turns 文件 看一个文件读得对不对。",
             "Note: much of the text has no speaker, or the two sides rarely take turns; look with hcf turns FILE whether a file "

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hcf_pipeline.cli.console import Invocation
 from hcf_pipeline.cli.words import refusal
+from hcf_pipeline.corpus.endings import include_for, other_endings
 from hcf_pipeline.corpus.manifest import Refused
-from hcf_pipeline.corpus.survey import other_endings
 from hcf_pipeline.few import few
 from hcf_pipeline.settings import Settings
 
@@ -27,9 +27,17 @@ def files_left_out(call: Invocation, settings: Settings, quarantined: Sequence[R
         )
     if others := other_endings(settings.corpus_path, settings.sections.corpus.include):
         named = few([f"{ending} {count}" for ending, count in others], call.lang, N_NAMED, "、")
+        wanted = include_for(settings.corpus_path, settings.sections.corpus.include)
+        zh, en = (
+            (
+                f"若是文稿，请写 [corpus] include = {wanted}",
+                f"if they are transcripts, write include = {wanted} under [corpus]",
+            )
+            if wanted
+            else ("[corpus] include 决定看哪些", "[corpus] include says which are")
+        )
         yield call.say(
-            f"别的后缀的文件没有看：{named}（[corpus] include 决定看哪些）",
-            f"files of other endings are not looked at: {named} ([corpus] include says which are)",
+            f"别的后缀的文件没有看：{named}（{zh}）", f"files of other endings are not looked at: {named} ({en})"
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,12 +15,17 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from hcf_pipeline.asset_names import RELEASE, TURN_TABLE
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, print_json
-from hcf_pipeline.errors import HcfError, Lang
+from hcf_pipeline.errors import HcfError, Lang, NotReady
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
+    from hcf_pipeline.corpus.tables import TurnReport
+    from hcf_pipeline.corpus.transcript import Turn
     from hcf_pipeline.defs.refresh import Refreshed
+    from hcf_pipeline.store import Artifact
+
+N_LOOKED_AT = 12  # transcripts that turns are shown of, at most
 
 # What a step writes into its log while it works: "[12/60] loss 3.21"
 STEP_PROGRESS = re.compile(r"\[(\d+)/(\d+)\] (.*)", re.DOTALL)
@@ -30,8 +37,9 @@ def run_refresh(call: Invocation, *, as_json: bool, refit: bool, train: bool) ->
         refreshed = refresh_with_bars(settings, call.lang, refit=refit, train=train)
     if as_json:
         ran = list(refreshed.ran)
-        document = {"ran": ran, "waiting": list(refreshed.waiting), "release": refreshed.release}
+        document: dict[str, object] = {"ran": ran, "waiting": list(refreshed.waiting), "release": refreshed.release}
         idle = refreshed.nothing_to_learn and refreshed.nothing_to_learn.text(call.lang)
+        document["reading"] = _reading_as_json(settings)
         print_json(document | {"seconds": round(refreshed.seconds, 2), "nothing_to_learn": idle})
         return
     if refreshed.ran:
@@ -40,7 +48,7 @@ def run_refresh(call: Invocation, *, as_json: bool, refit: bool, train: bool) ->
         out.print(call.say(f"当前发布：{refreshed.release}", f"Release: {refreshed.release}"))
     else:
         out.print(call.say("没有可更新的产物，什么也没有运行。", "Nothing was to be made; nothing ran."))
-    for line in _left_out(call, settings):
+    for line in _as_read(call, settings, shows_turns=TURN_TABLE in refreshed.ran):
         out.print(one_line(line))
     if refreshed.nothing_to_learn:
         err.print(refreshed.nothing_to_learn.text(call.lang))
@@ -51,16 +59,57 @@ def run_refresh(call: Invocation, *, as_json: bool, refit: bool, train: bool) ->
         )
 
 
-def _left_out(call: Invocation, settings: Settings) -> Iterator[str]:
-    """Of the turn table that is there now."""
+def _as_read(call: Invocation, settings: Settings, *, shows_turns: bool) -> Iterator[str]:
+    """How the corpus was read for the turn table that is there now, and what was left out."""
     from hcf_pipeline.cli.left_out import files_left_out
+    from hcf_pipeline.cli.reading import read_wrongly, reading_words
+    from hcf_pipeline.cli.turns import beginning
+    from hcf_pipeline.corpus.tables import TURNS
+
+    with suppress(HcfError):
+        turns, report = _turn_table(settings)
+        if report.reading:
+            words = reading_words(call, report.reading, report.left_out)
+            doubtful = report.reading.is_doubtful(is_monologue=settings.sections.corpus.is_monologue)
+            yield words + (read_wrongly(call, report.worst) if doubtful else "")
+        if shows_turns:
+            yield from (f"  {beginning(turn)}" for turn in _first_turns(turns.path / TURNS))
+        yield from files_left_out(call, settings, report.quarantined)
+
+
+def _reading_as_json(settings: Settings) -> dict[str, object] | None:
+    """None where the turn table is older than what is counted here, or cannot be read."""
+    with suppress(HcfError):
+        report = _turn_table(settings)[1]
+        if report.reading:
+            return {
+                "spoken_share": round(report.reading.spoken_share, 4),
+                "alternation": round(report.reading.alternation, 4),
+                "lines_left_out": report.left_out,
+                "files_left_out": {refused.file: refused.reason for refused in report.quarantined},
+            }
+    return None
+
+
+def _turn_table(settings: Settings) -> tuple[Artifact, TurnReport]:
     from hcf_pipeline.corpus.tables import REPORT, TurnReport
     from hcf_pipeline.store import Store
 
-    with suppress(HcfError):
-        turns = Store(settings.home).current(TURN_TABLE)
-        quarantined = TurnReport.load(turns.file(REPORT)).quarantined if turns else []
-        yield from files_left_out(call, settings, quarantined)
+    turns = Store(settings.home).current(TURN_TABLE)
+    if turns is None:
+        raise NotReady(zh="还没有发言表。", en="There is no turn table yet.")
+    return turns, TurnReport.load(turns.file(REPORT))
+
+
+def _first_turns(table: Path) -> tuple[Turn, ...]:
+    """Three of each side, of the first transcripts."""
+    from hcf_pipeline.corpus.survey import N_SHOWN, FirstTurns
+    from hcf_pipeline.corpus.tables import read_transcripts
+
+    first = FirstTurns()
+    for _, _, found in itertools.islice(read_transcripts(table), N_LOOKED_AT):
+        first.add(found[: 4 * N_SHOWN])
+    return first.turns
 
 
 def refresh_with_bars(settings: Settings, lang: Lang, *, refit: bool = False, train: bool = True) -> Refreshed:

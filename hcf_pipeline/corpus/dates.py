@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
 DateOrder = Literal["day", "month"]  # what comes first in 05.03.2024
@@ -30,6 +31,9 @@ _LAYOUTS = tuple(
     )
 )
 _ENDING = re.compile(r"\.[A-Za-z]\w{0,4}$")
+_SHORT_STAMP = re.compile(r"(\d{1,2})([-./])(\d{1,2})\2(\d{2})")
+_YEAR_LAST_STAMP = re.compile(r"^[\[(（]?(\d{1,2})[-./](\d{1,2})[-./](?:20)?\d{2},? ", re.MULTILINE)
+CHATS = 2009  # before that year nobody exported a chat of today's apps
 _MAY_BE = re.compile(r"\d")
 
 
@@ -47,10 +51,32 @@ def date_of_path(path: str, order: DateOrder = "day") -> datetime.date | None:
     return date_in(name, order) or (date_in(path, order) if folders else None)
 
 
+def date_of_stamp(day: str, order: DateOrder = "day") -> datetime.date | None:
+    """The day beside a time in a chat: as elsewhere, and with the two last digits of the year behind day and month (5/3/24).
+
+    Of two readings the one counts whose year is CHATS or later, and before that the one with the year behind.
+    """
+    found = _SHORT_STAMP.fullmatch(day.strip())
+    if found is None:
+        return date_in(day.rstrip("日"), order)
+    a, b, c = (int(number) for number in found.group(1, 3, 4))
+    by_order = [(c, b, a), (c, a, b)] if order == "day" else [(c, a, b), (c, b, a)]
+    for year, month, the_day in [*by_order, (a, b, c)]:
+        with suppress(ValueError):
+            if 2000 + year >= CHATS:
+                return datetime.date(2000 + year, month, the_day)
+    return None
+
+
 def year_last(text: str) -> tuple[int, int] | None:
     """The two numbers before the year in 05.03.2024: which is the day, other files may tell."""
     found = _LAYOUTS[-2].search(text)
     return (int(found["first"]), int(found["second"])) if found else None
+
+
+def years_last_in_stamps(text: str) -> set[tuple[int, int]]:
+    """The same of the days that begin the lines of a chat: [05/03/2024, 09:00:07]."""
+    return {(int(a), int(b)) for a, b in _YEAR_LAST_STAMP.findall(text)}
 
 
 def _days(text: str, order: DateOrder) -> Iterator[datetime.date]:

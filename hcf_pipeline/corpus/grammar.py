@@ -11,7 +11,7 @@ from typing import Literal
 
 from hcf_pipeline.corpus.dates import date_of_path
 from hcf_pipeline.corpus.forms.choice import LineForms
-from hcf_pipeline.corpus.forms.heads import Head, Reader, Shape, any_head, known_head, without_role
+from hcf_pipeline.corpus.forms.heads import ROLE_ENDS, Head, Reader, Shape, any_head, known_head, without_role
 from hcf_pipeline.corpus.forms.names import LINE_FORMS
 from hcf_pipeline.corpus.forms.own import own_head
 from hcf_pipeline.corpus.labels import is_words, label_at_start
@@ -50,7 +50,9 @@ class Grammar:
 
     def speaker(self, label: str) -> tuple[str, Side | Literal["other"]] | None:
         """The label as it is set, and its side; None where it is not. A role behind a name is no part of it."""
-        return self._speakers.get(label) or self._speakers.get(without_role(label))
+        return self._speakers.get(label) or (
+            self._speakers.get(without_role(label)) if label.endswith(ROLE_ENDS) else None
+        )
 
     @cached_property
     def is_noise(self) -> Matcher:

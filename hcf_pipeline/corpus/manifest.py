@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from hcf_pipeline.corpus.endings import include_for
 from hcf_pipeline.corpus.walk import UNREADABLE, walk
 from hcf_pipeline.errors import CorpusError, damaged
 from hcf_pipeline.files import draft_name, hash_of
@@ -160,15 +161,26 @@ def look_at(folder: Path, settings: CorpusSettings, before: CorpusLook | None = 
         except OSError as error:
             refused.append(Refused(path, f"{UNREADABLE}: {error.strerror}", 0))
     if not found and not refused:
-        wanted = " ".join(settings.include)
-        raise CorpusError(
-            zh=f"{folder} 里没有文稿（要找的是 {wanted}）；请检查 [corpus] 的 path、include 和 exclude。",
-            en=f"{folder} holds no transcript ({wanted}); check path, include and exclude of [corpus].",
-        )
+        raise _no_transcript(folder, settings)
     found.sort()
     refused.sort(key=lambda one: one.file)
     manifest = Manifest(str(folder), tuple([file for file, _ in found]), tuple(refused))
     return CorpusLook(manifest, tuple([times for _, times in found]), min(looked_ns, time.time_ns()), n_hashed)
+
+
+def _no_transcript(folder: Path, settings: CorpusSettings) -> CorpusError:
+    looked_for = " ".join(settings.include)
+    if wanted := include_for(folder, settings.include):
+        return CorpusError(
+            zh=f"{folder} 里没有要找的文稿（{looked_for}），别的后缀的有；请在 hcf.toml 的 [corpus] 里写 include = {wanted}，"
+            f"或运行 hcf init {folder} --force。",
+            en=f"{folder} holds no transcript of those looked for ({looked_for}), but some of other endings: write include = "
+            f"{wanted} under [corpus] in hcf.toml, or run hcf init {folder} --force.",
+        )
+    return CorpusError(
+        zh=f"{folder} 里没有文稿（要找的是 {looked_for}）；请检查 [corpus] 的 path、include 和 exclude。",
+        en=f"{folder} holds no transcript ({looked_for}); check path, include and exclude of [corpus].",
+    )
 
 
 def _known(before: CorpusLook | None, folder: Path) -> dict[tuple[str, int, int, int], tuple[CorpusFile, Times]]:

@@ -7,29 +7,29 @@ most of their lines is the corpus's. A second pass parses with these, so that wh
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from hcf_pipeline.corpus.dates import DateOrder, year_last
+from hcf_pipeline.corpus.dates import DateOrder, year_last, years_last_in_stamps
 from hcf_pipeline.corpus.encodings import decode
+from hcf_pipeline.corpus.endings import ENDINGS, other_endings
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
 from hcf_pipeline.corpus.forms.heads import SHAPES_OF, Head, Shape, any_head, inline_head, without_role
-from hcf_pipeline.corpus.forms.names import AUTO, LABEL, WITH_FIELDS
+from hcf_pipeline.corpus.forms.names import AUTO, LABEL
 from hcf_pipeline.corpus.front_matter import split
 from hcf_pipeline.corpus.furniture import without_blocks
 from hcf_pipeline.corpus.grammar import Grammar, Side
 from hcf_pipeline.corpus.labels import is_words, label_at_start
 from hcf_pipeline.corpus.manifest import Manifest, scan
+from hcf_pipeline.corpus.plausible import Reading, total, worst_of
 from hcf_pipeline.corpus.short_names import short_names
 from hcf_pipeline.corpus.tables import read_bytes
 from hcf_pipeline.corpus.transcript import Transcript, Turn
 from hcf_pipeline.errors import CorpusError
-from hcf_pipeline.files import files_below
 from hcf_pipeline.settings import ANYBODY, CorpusSettings
 
 NOISE_PATTERNS = (
@@ -37,11 +37,9 @@ NOISE_PATTERNS = (
     r"^\[[^\]:]{0,20}(?i:error|fail|timeout)",
     r"^(?:\d+ )?(?:Client|Server) Error",
 )
-ENDINGS = ("md", "markdown", "txt", "srt", "vtt", "ass", "ssa", "json", "jsonl")
 MAX_SURVEYED_FILES = 500
 LABEL_SHARE = 0.002  # a label stands on at least this share of the labelled lines, and on three
 MAX_NAMED_GUESTS = 12  # with more of them, whoever is not the host is a guest
-MIN_SPOKEN = 0.3  # share of the text with a speaker: with less, the form is hardly understood
 N_SHOWN = 3  # turns of each side
 
 _SURE = frozenset({Shape.MARKED, Shape.TIMED, Shape.NAME_TIME, Shape.BRACKET})
@@ -50,7 +48,6 @@ _IS_GUEST = re.compile(
     r"观众|觀眾|听众|聽眾|网友|網友|水友|弹幕|嘉宾|来宾|记者|^问$|^提问|^q$|\b(?:audience|caller|listener|guest|question)\b",
     re.IGNORECASE,
 )
-_BLANK = str.maketrans("", "", " \t\n\u3000")
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,7 @@ class Survey:
     other_endings: tuple[tuple[str, int], ...]
     include: list[str]
     refused: tuple[str, ...]
-    spoken_share: float  # of the text, that has a speaker
-    alternation: float  # share of neighbouring turns that are of different sides
+    reading: Reading
     also: tuple[str, ...] = ()  # other names of the host, such as his first name alone
     not_taken: tuple[tuple[str, int], ...] = ()  # what begins lines as a label does, and their number
     shown: tuple[Turn, ...] = ()
@@ -105,8 +101,8 @@ class Survey:
 
 
 class FirstTurns:
-    """The first turns of each side that say something, of the transcripts it is given; the host is who has one of the
-    `names`, if given."""
+    """The first turns of each side that say something, and not the same, of the transcripts it is given; the host is who has
+    one of the `names`, if given."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._names = names
@@ -116,7 +112,7 @@ class FirstTurns:
         for turn in turns:
             side: Side = turn.side if not self._names else "host" if turn.label in self._names else "guest"
             kept = self._of_side[side]
-            if len(kept) < N_SHOWN and len(turn.text) > 1:
+            if len(kept) < N_SHOWN and len(turn.text) > 1 and all(turn.text != one.text for one in kept):
                 kept.append(turn._replace(side=side))
 
     @property
@@ -180,7 +176,7 @@ def survey(folder: Path, host: str | None = None) -> Survey:
     form, labels, seen = _labels(texts)
     if not labels or (len(labels) == 1 and any(label != labels[0] for label in seen)):
         raise _nobody(folder, seen, texts, manifest)
-    order = _date_order(list(texts))
+    order = _date_order(texts)
     settings = base.model_copy(
         update={
             "form": form,
@@ -214,12 +210,11 @@ def survey(folder: Path, host: str | None = None) -> Survey:
     ordered = [label for label in ordered if label not in also]
     turns[ordered[0]] += sum(turns[label] for label in also)
     hosts = [ordered[0], *also]
-    spoken = sum(_written(turn, one.form) for one in good.values() for turn in one.turns)
-    total = sum(_n_chars(texts[path], form) for path in good)
-    spoken_share = min(1.0, spoken / total) if total else 0.0
     chosen = Grammar(settings.model_copy(update={"host_labels": hosts, "guest_labels": ordered[1:]}))
-    if spoken_share < MIN_SPOKEN:
-        raise _hardly_read(folder, spoken_share, ordered)
+    readings = {path: Reading.of(one) for path, one in good.items()}
+    reading = total(readings.values())
+    if reading.is_implausible():
+        raise _hardly_read(folder, reading, worst_of(readings), ordered)
     return Survey(
         n_files=len(manifest.files),
         n_bytes=manifest.n_bytes,
@@ -235,22 +230,11 @@ def survey(folder: Path, host: str | None = None) -> Survey:
         other_endings=other_endings(folder, include),
         include=sorted({"*" + Path(path).suffix for path in good}),
         refused=tuple(refused.file for refused in manifest.refused),
-        spoken_share=spoken_share,
-        alternation=_alternation(good.values(), hosts),
+        reading=replace(reading, n_changes=_n_changes(good.values(), hosts)),
         also=tuple(also),
         not_taken=tuple(unknown.most_common(MAX_NAMED_GUESTS)),
         shown=_shown(good.values(), hosts),
     )
-
-
-def other_endings(folder: Path, include: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """How many files of each ending no pattern admits, hidden ones apart."""
-    endings = {pattern[1:].lower() for pattern in include if pattern.startswith("*.")}
-    hidden, begins = f"{os.sep}.", len(str(folder))
-    found = Counter(
-        file.suffix.lower() or file.name for file in files_below(folder) if hidden not in str(file)[begins:]
-    )
-    return tuple((ending, count) for ending, count in found.most_common() if ending not in endings)
 
 
 def _labels(texts: dict[str, str]) -> tuple[str, list[str], Counter[str]]:
@@ -329,31 +313,16 @@ def _role(label: str) -> int:
     return bool(_IS_GUEST.search(label)) - bool(_IS_HOST.search(label))
 
 
-def _date_order(paths: Sequence[str]) -> DateOrder:
-    """Which of the two numbers before a year is the month, as far as one of the files tells."""
-    pairs = [pair for path in paths if (pair := year_last(path))]
+def _date_order(texts: dict[str, str]) -> DateOrder:
+    """Which of the two numbers before a year is the month, as far as the path or a time of one of the files tells."""
+    pairs = [pair for path in texts if (pair := year_last(path))]
+    pairs += {pair for text in texts.values() for pair in years_last_in_stamps(text)}
     return "month" if any(b > 12 for _, b in pairs) and not any(a > 12 for a, _ in pairs) else "day"
 
 
-def _n_chars(text: str, form: str) -> int:
-    body = split(text)[1]
-    named = form_with_fields(body)
-    if form in WITH_FIELDS or named:
-        read = utterances(named or form, body, ()) or ()
-        return sum(len(one.text.translate(_BLANK)) for one in read)
-    return len(body.translate(_BLANK))
-
-
-def _written(turn: Turn, form: str) -> int:
-    """The characters that a turn takes in its file: in a form of lines its name, and a time, stand beside the words."""
-    if form in WITH_FIELDS:
-        return len(turn.text.translate(_BLANK))
-    return len(turn.text.translate(_BLANK)) + len(turn.label.translate(_BLANK)) + (1 if turn.start_s is None else 8)
-
-
-def _alternation(transcripts: Iterable[Transcript], hosts: Collection[str]) -> float:
-    pairs = [(a.label in hosts) != (b.label in hosts) for one in transcripts for a, b in pairwise(one.turns)]
-    return sum(pairs) / len(pairs) if pairs else 0.0
+def _n_changes(transcripts: Iterable[Transcript], hosts: Collection[str]) -> int:
+    """Neighbouring turns of different sides, as the settings will have them that name these hosts."""
+    return sum((a.label in hosts) != (b.label in hosts) for one in transcripts for a, b in pairwise(one.turns))
 
 
 def _shown(transcripts: Iterable[Transcript], hosts: Collection[str]) -> tuple[Turn, ...]:
@@ -382,11 +351,13 @@ def _nobody(folder: Path, seen: Counter[str], texts: dict[str, str], manifest: M
     )
 
 
-def _hardly_read(folder: Path, share: float, labels: Sequence[str]) -> CorpusError:
-    named = "、".join(labels[:5])
+def _hardly_read(folder: Path, reading: Reading, worst: str, labels: Sequence[str]) -> CorpusError:
+    named, share = "、".join(labels[:5]), reading.spoken_share
+    file = folder / worst
     return CorpusError(
-        zh=f"{folder} 的文字只有 {share:.0%} 找到了说话人（{named}），其余不知道是谁说的，所以没有写 hcf.toml；请用 hcf turns 看一个文件，"
-        "再写明 [corpus] host_labels 和 form。",
+        zh=f"{folder} 的文字只有 {share:.0%} 找到了说话人（{named}），其余不知道是谁说的，所以没有写 hcf.toml；请看一个文件（例如 {file}），"
+        "自己写明 [corpus] 的 host_labels 和 form；若是有意的，再加上 [release] min_spoken = 0。",
         en=f"Only {share:.0%} of the text in {folder} has a speaker ({named}), and nothing says who the rest is by, so no hcf.toml "
-        "was written; look at a file with hcf turns, then set host_labels and form of [corpus] yourself.",
+        f"was written; look at a file (such as {file}), and set host_labels and form of [corpus] yourself, with min_spoken = 0 of "
+        "[release] if it is meant so; hcf turns then shows how a file is read.",
     )

@@ -23,6 +23,7 @@ from hcf_pipeline.corpus.grammar import Grammar, Side
 from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
 from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
+from hcf_pipeline.corpus.plausible import Reading, total, worst_of
 from hcf_pipeline.corpus.transcript import CUT_OFF, NO_SPEAKER, Transcript, Turn, parse_transcript
 from hcf_pipeline.errors import CorpusError, CorpusMoved, damaged
 from hcf_pipeline.files import hash_of
@@ -89,6 +90,8 @@ class TurnReport:
     forms: dict[str, int] = field(default_factory=dict)  # transcripts of each form but the usual one
     encodings: dict[str, int] = field(default_factory=dict)  # transcripts of each encoding but UTF-8
     left_out: dict[str, int] = field(default_factory=dict)  # lines that are in no turn, by why; control characters
+    reading: Reading | None = None  # of the transcripts that were parsed since there is one; None: of none of them
+    worst: str = ""  # of these the one with the most text that is nobody's
 
     @property
     def versioned(self) -> dict[str, object]:
@@ -96,7 +99,7 @@ class TurnReport:
         return {
             name: value
             for name, value in asdict(self).items()
-            if name != "left_out" and (value or name not in ("forms", "encodings"))
+            if name not in ("left_out", "reading", "worst") and (value or name not in ("forms", "encodings"))
         }
 
     @property
@@ -113,7 +116,9 @@ class TurnReport:
         """Raises ArtifactError where the file is unreadable."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-            return TurnReport(**{**raw, "quarantined": [Refused(**r) for r in raw["quarantined"]]})
+            reading = Reading(**raw["reading"]) if raw.get("reading") else None
+            quarantined = [Refused(**r) for r in raw["quarantined"]]
+            return TurnReport(**{**raw, "quarantined": quarantined, "reading": reading})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(path) from error
 
@@ -252,6 +257,7 @@ class _TurnNote(TypedDict):
     encoding: NotRequired[str]  # other than UTF-8
     left_out: NotRequired[dict[str, int]]
     metadata: NotRequired[dict[str, str]]
+    reading: NotRequired[dict[str, int]]  # a Reading; notes of before have none
 
     n_host_chars: int
     n_guest_chars: int
@@ -299,6 +305,7 @@ def _made(parsed: Transcript | Refused) -> Made:
         unknown_labels=dict(unknown[:N_LABELS]),
         n_more_labels=max(0, len(unknown) - N_LABELS),
         host_labels=dict(Counter([turn.label for turn in parsed.turns if turn.side == "host"])),
+        reading=asdict(Reading.of(parsed)),
     )
     if parsed.form != LABEL:
         note["form"] = parsed.form
@@ -318,6 +325,9 @@ def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
     unknown: Counter[str] = Counter()
     hosts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
+    readings = {
+        entry.path: Reading(**note["reading"]) for entry, note in zip(parsed, notes, strict=True) if "reading" in note
+    }
     for note in notes:
         unknown.update(note["unknown_labels"])
         hosts.update(note["host_labels"])
@@ -342,6 +352,8 @@ def _report(entries: Sequence[Entry], refused: Sequence[Refused]) -> TurnReport:
         forms=dict(Counter([note["form"] for note in notes if "form" in note]).most_common()),
         encodings=dict(Counter([note["encoding"] for note in notes if "encoding" in note]).most_common()),
         left_out=dict(left_out.most_common()),
+        reading=total(readings.values()) if readings else None,
+        worst=worst_of(readings),
     )
 
 

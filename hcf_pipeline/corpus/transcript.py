@@ -23,8 +23,9 @@ from typing import Literal, NamedTuple
 
 from hcf_pipeline.corpus.dates import date_in
 from hcf_pipeline.corpus.encodings import UTF8, normalized
+from hcf_pipeline.corpus.forms.between import times_before_turns
 from hcf_pipeline.corpus.forms.choice import form_with_fields, utterances
-from hcf_pipeline.corpus.forms.heads import is_strong, is_url, role_of
+from hcf_pipeline.corpus.forms.heads import Head, is_strong, is_url, role_of
 from hcf_pipeline.corpus.forms.names import JSON, LABEL, LINE_FORMS, WITH_FIELDS
 from hcf_pipeline.corpus.forms.recogniser import is_json
 from hcf_pipeline.corpus.forms.times import STAMP_BEGINS, Clock, bare_stamp, is_stamp
@@ -61,7 +62,8 @@ class Transcript:
     form: str = LABEL
     encoding: str = UTF8  # of the file that the text was read from
     left_out: Mapping[str, int] = field(default_factory=dict)  # lines, by why they are in no turn
-    date: datetime.date | None = None  # that the text names, above its dialogue
+    chars_left_out: Mapping[str, int] = field(default_factory=dict)  # characters of those that may be speech
+    date: datetime.date | None = None  # that the text names: above its dialogue, else beside the times of a chat
     metadata: Mapping[str, str] = field(default_factory=dict)  # title and url of the front matter
 
 
@@ -95,16 +97,19 @@ def parse_transcript(text: str, grammar: Grammar, *, interrupted: bool = False) 
 def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     left_out: Counter[str] = Counter()
     text = without_blocks(text, left_out)
-    lines = text.split("\n")
+    lines: Sequence[str] = text.split("\n")
     form = form or grammar.line_forms.find(lines).form
+    if form == LABEL:
+        lines = times_before_turns(lines, grammar.known_head(form), grammar.is_noise)
     places: dict[str, list[LabelPlace]] = {}
     loose: dict[str, list[LabelPlace]] = {}
-    found = _parse(lines, grammar, form, frozenset(), places, loose)
+    heads: dict[str, Head] = {}
+    found = _parse(lines, grammar, form, frozenset(), places, loose, heads)
     labels = [turn.label for turn in found.turns]
     others = other_speakers(places, labels) if places else frozenset()
     others |= {label for label, of_label in loose.items() if recurs(of_label)}
     if others:
-        found = _parse(lines, grammar, form, others, {}, {})
+        found = _parse(lines, grammar, form, others, {}, {}, heads)
     settled = others if grammar.stranger == "guest" else frozenset()  # whoever speaks is known: a guest
     unknown = {
         label: len(of_label)
@@ -117,7 +122,7 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
         found,
         form=form if form in LINE_FORMS else "own",
         left_out=dict(left_out),
-        date=_date_of_heading(lines, grammar),
+        date=_date_of_heading(lines, grammar) or found.date,
         unknown_labels={**found.unknown_labels, **unknown},
     )
 
@@ -137,14 +142,16 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     others: frozenset[str],
     places: dict[str, list[LabelPlace]],
     loose: dict[str, list[LabelPlace]],
+    heads: dict[str, Head],
 ) -> Transcript:
     """The turns, where the unknown labels `others` are speakers and all else is words or in doubt.
 
     `places` is filled: where the lines of each label stand that may be a speaker's; `loose` with those that only
-    recurrence makes one.
+    recurrence makes one; `heads` with those of such lines, which a second pass need not look for.
     """
     known, any_name, speaker_of = grammar.known_head(form), grammar.any_head(form), grammar.speakers.get
-    is_noise, stranger, clock = grammar.is_noise, grammar.stranger, Clock()
+    is_noise, stranger, named = grammar.is_noise, grammar.stranger, grammar.speaker
+    clock = Clock(grammar.settings.date_order)
     new = tuple.__new__  # a NamedTuple's own constructor would take a fifth of the whole time
     turns: list[Turn] = []
     more: list[str] = []  # further lines of the last turn
@@ -155,6 +162,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
     unknown = ""  # the unknown label of the line before that has one
     short_names: dict[str, tuple[str, Side | Literal["other"]] | None] = {}  # SP, once Sjors Provoost (SP) has spoken
     left_out: Counter[str] = Counter()
+    chars: Counter[str] = Counter()  # of what is left out and may be speech
     strangers: Counter[str] = Counter()
     for raw in lines:
         if not raw or not (line := raw.strip()):
@@ -163,13 +171,13 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
         speaker = speaker_of(name) if colon else None
         start_s: float | None = None
         if speaker is None:
-            head = known(line)  # a half-width colon, a sign or a time beside the name
+            head = heads.get(line) or known(line)  # a half-width colon, a sign or a time beside the name
             noisy = head is None and is_noise(line)
-            if head is None and not noisy:
-                head = any_name(line)
+            if head is None and not noisy and (head := any_name(line)):
+                heads[line] = head
             if head is not None:
                 name, said = head.label, head.text
-                if found := grammar.speaker(name):
+                if found := named(name):
                     if name != found[0]:
                         short = role_of(name)
                         short_names[short] = found if short_names.get(short, found) == found else None  # None: of two
@@ -206,6 +214,7 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
             if speaker == "other":
                 speaking, aside = False, OTHER
                 left_out[OTHER] += 1
+                chars[OTHER] += len(said)
                 continue
             flags = ""
             if is_noise(said := said.lstrip()):
@@ -226,46 +235,57 @@ def _parse(  # noqa: PLR0912, PLR0915 (a function call a line would cost a fifth
             more.append(line)
         elif aside:
             left_out[aside] += 1
+            chars[aside] += len(line)
         else:
             n_before += len(line)
             left_out[BEFORE] += 1
     _close(turns, more, dropped)
     if n_noise:
         left_out[NOISE] += n_noise
-    return Transcript(turns, n_noise, n_before, dict(strangers) if stranger == "other" else {}, left_out=left_out)
+    if n_before:
+        chars[BEFORE] = n_before
+    unset = dict(strangers) if stranger == "other" else {}
+    return Transcript(turns, n_noise, n_before, unset, left_out=left_out, chars_left_out=dict(chars), date=clock.day)
 
 
 def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str) -> Transcript:
     """The turns of a form that says of every utterance whose it is; those of one speaker that follow each other are one."""
     turns: list[Turn] = []
     left_out: Counter[str] = Counter()
+    chars: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     last: str | None = None  # the speaker of the utterance before
+    speakers: dict[str, tuple[str, Side | Literal["other"], bool]] = {}  # by label
     parts: list[str] = []
     no = n_noise = n_before = 0
-    dropped, is_noise = False, grammar.is_noise
+    dropped, is_noise, new = False, grammar.is_noise, tuple.__new__
     for label, text, start_s in spoken:
-        lines = text.split("\n") if "\n" in text else [text]
-        kept = [line for line in lines if line and not is_noise(line)]
-        n_lost = 0 if len(kept) == len(lines) else sum(map(bool, lines)) - len(kept)
-        n_noise += n_lost
-        found = grammar.speaker(label) if label else None
-        if found:
-            name, side = found
+        if "\n" in text:
+            lines = text.split("\n")
+            kept = [line for line in lines if line and not is_noise(line)]
+            n_lost = sum(map(bool, lines)) - len(kept)
         else:
-            name, side = label, grammar.stranger if label and label not in grammar.settings.not_labels else "other"
-            if label:
-                unknown[label] += side == "other"
-            else:
-                left_out[NO_SPEAKER] += len(kept)
+            lines = [text]
+            n_lost = 1 if text and is_noise(text) else 0
+            kept = lines if text and not n_lost else []
+        n_noise += n_lost
+        if (speaker := speakers.get(label)) is None:
+            speakers[label] = speaker = _speaker_of_utterance(label, grammar)
+        name, side, is_unknown = speaker
+        if is_unknown:
+            unknown[label] += 1
+        elif not label:
+            left_out[NO_SPEAKER] += len(kept)
+            chars[NO_SPEAKER] += sum(map(len, kept))
         if name != last:
             dropped = _close(turns, parts, dropped)
             no, last = no + 1, name
             if side != "other":
-                turns.append(Turn(no, side, name, "", "", start_s))
+                turns.append(new(Turn, (no, side, name, "", "", start_s)))
         if side == "other":
             if label:
                 left_out[OTHER] += len(kept)
+                chars[OTHER] += sum(map(len, kept))
             continue
         parts.extend(kept)
         if n_lost:
@@ -275,14 +295,26 @@ def turns_of_utterances(spoken: Iterable[Utterance], grammar: Grammar, form: str
     _close(turns, parts, dropped)
     if n_noise:
         left_out[NOISE] += n_noise
-    return Transcript(turns, n_noise, n_before, dict(+unknown), form, left_out=dict(left_out))
+    named = dict(+unknown)
+    return Transcript(turns, n_noise, n_before, named, form, left_out=dict(left_out), chars_left_out=dict(chars))
+
+
+def _speaker_of_utterance(label: str, grammar: Grammar) -> tuple[str, Side | Literal["other"], bool]:
+    """The name, its side, and whether it is one that is not set."""
+    if label and (found := grammar.speaker(label)):
+        return (*found, False)
+    side = grammar.stranger if label and label not in grammar.settings.not_labels else "other"
+    return label, side, bool(label) and side == "other"
 
 
 def _close(turns: list[Turn], more: list[str], dropped: bool) -> Literal[False]:
     """Joins further lines to the last turn, and forgets them; a turn of which noise was all there is lost its words."""
     if more:
-        said = turns[-1].text
-        turns[-1] = turns[-1]._replace(text="\n".join([said, *more] if said else more))
+        no, side, label, said, flags, start_s = turns[-1]
+        if said:
+            more.insert(0, said)
+        # as `_replace` does, in a third of the time: where names stand on lines of their own it is done for each turn
+        turns[-1] = tuple.__new__(Turn, (no, side, label, "\n".join(more), flags, start_s))
         more.clear()
     elif dropped and not turns[-1].text:
         flag_last(turns, NOISE_REMOVED)
@@ -291,7 +323,7 @@ def _close(turns: list[Turn], more: list[str], dropped: bool) -> Literal[False]:
 
 def flag_last(turns: list[Turn], flag: str) -> None:
     last = turns[-1]
-    if flag not in last.flags.split():
+    if flag not in last.flags:  # no flag is a part of another
         turns[-1] = last._replace(flags=joined_flags(last.flags, flag))
 
 

@@ -29,7 +29,7 @@ def walk(folder: Path, settings: CorpusSettings, refuse: Callable[[str, str], No
     it or round in a circle, of folders that can't be read, and of names that are no text. What vanishes is not there.
     """
     top = folder.resolve()
-    walk = _Walk(top, _any_of(settings.exclude), _any_of(settings.include), refuse, [_Folder(str(folder), "", (top,))])
+    walk = _Walk(top, any_of(settings.exclude), any_of(settings.include), refuse, [_Folder(str(folder), "", (top,))])
     while walk.waiting:
         yield from walk.files_in(walk.waiting.pop())
 
@@ -109,6 +109,6 @@ def _bad_link(link: Path, top: Path, above: Sequence[Path]) -> str | None:
     return LINK_LOOP if target in above else None
 
 
-def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
+def any_of(patterns: Sequence[str]) -> re.Pattern[str]:
     """All patterns in one, compiled once: asked twice for every name there is."""
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns) or r"(?!)")

@@ -71,7 +71,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         TURN_TABLE: Recipe(6, reads(*(f"corpus.{name}" for name in TURNS_BY))),
         # of a monologue alone, so that no other corpus is paired anew
         PARSED_PAIRS: Recipe(4, reads("corpus.guest_labels") if settings.sections.corpus.is_monologue else {}),
-        HELD_OUT_SPLIT: Recipe(1, reads("sft.held_out_share")),
+        HELD_OUT_SPLIT: Recipe(2, reads("sft.held_out_share")),
         SFT_DATASET: Recipe(5, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
         LORA_ADAPTER: _adapter(settings),

@@ -97,7 +97,7 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
         if plan.blocked:
             refuse(failed_gates(settings, found))
         tidy_up(settings)
-        idle = untrainable(found, store, settings) if train else None
+        idle = untrainable(found, store, settings)
         if training_failed and not idle:
             raise training_failed
         serving = store.readable(RELEASE)

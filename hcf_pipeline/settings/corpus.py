@@ -57,7 +57,7 @@ class CorpusSettings(Section):
     date_pattern: str = Field(
         "",
         description="regular expression with the groups year, month and day, searched in the file name; empty: days in all "
-        "usual ways, in the path, the front matter (date, publish_date, published) and the first heading",
+        "usual ways, in the path, the front matter (date, publish_date, published), the first heading, and beside the times of a chat of one day",
     )
     date_order: DateOrder = Field("day", description="what comes first in 05.03.2024")
     interrupted_pattern: Pattern = Field(r"-INC$", description="searched in the file name without its ending")

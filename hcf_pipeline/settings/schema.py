@@ -40,7 +40,9 @@ class SftSettings(Section):
 
     sample_ratio: Share = Field(1.0, description="share of the broadcasts to train on, by whole broadcasts")
     held_out_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.05, description="share of the dated broadcasts, the newest, kept for evaluation"
+        0.05,
+        description="share of the dated broadcasts, the newest, kept for evaluation; where none has a date, of the latest by the "
+        "number of the episode",
     )
     max_chars: Annotated[int, Field(ge=32, le=32768)] = Field(700, description="characters of a sample at most")
     max_pairs: Positive = Field(8, description="pairs of a sample at most")
@@ -226,6 +228,11 @@ class ReleaseSettings(Section):
     keep: Positive = Field(5, description="releases that stay, with all that they need, for a rollback")
     max_lost: SharePossiblyZero = Field(
         0.5, description="gate: share of the released transcripts that may be gone; more is taken for an accident"
+    )
+    min_spoken: SharePossiblyZero = Field(
+        0.3,
+        description="gate: share of the text that has to have a speaker; with less the transcripts are hardly read as they are "
+        "written. 0: whatever it is",
     )
     max_loss_rise: Annotated[float, Field(ge=0, le=1000)] = Field(
         0.1, description="gate: nats that the adapter may be worse than its base on what is held out"

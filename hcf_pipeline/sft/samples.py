@@ -62,7 +62,7 @@ class SampleReport:
     n_transcripts_train: int
     n_transcripts_held_out: int
     n_transcripts_not_sampled: int
-    held_out_from: str  # the first held-out day, "" when nothing is held out
+    held_out_from: str  # the first held-out day, "" when nothing is held out that has a date
     n_pairs_used: int
     n_pairs_cut: int  # of those used: longer than a sample may be
     n_left_out_cut_off: int
@@ -122,7 +122,7 @@ def write_samples(
         n_transcripts_train=len(train),
         n_transcripts_held_out=len(held_out),
         n_transcripts_not_sampled=len(dates) - len(train) - len(held_out),
-        held_out_from=min((str(dates[path]) for path in held_out), default=""),
+        held_out_from=min((str(day) for path in held_out if (day := dates[path])), default=""),
         n_pairs_used=tally[USED],
         n_pairs_cut=tally[CUT],
         n_left_out_cut_off=tally[CUT_OFF],

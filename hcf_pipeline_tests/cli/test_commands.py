@@ -171,9 +171,16 @@ def test_check_warns_of_pairs_left_out_and_says_why_and_what_to_do(bare: Project
     ],
 )
 def test_check_says_where_nothing_is_left_to_learn_from(bare: Project, text: str, why: str) -> None:
+    """Search and quotations are released all the same, so nothing stands in a refresh's way."""
     found = corpus_findings(bare, text)
     assert found["corpus"]["verdict"] == "ok"
-    assert found["pairs"]["verdict"] == "bad" and why in found["pairs"]["text"]
+    assert found["pairs"]["verdict"] == "warning" and why in found["pairs"]["text"]
+    assert "nothing will be trained" in found["pairs"]["text"] and "nothing is trained" in found["gpu"]["text"]
+
+
+def test_check_says_that_labels_which_are_not_set_part_questions_from_answers(bare: Project) -> None:
+    found = corpus_findings(bare, "水友：在吗？\n消息对象：群\n江照野：在，你说。\n消息对象：群\n" * 3)
+    assert "There is no pair" in found["pairs"]["text"] and "words into not_labels" in found["pairs"]["text"]
 
 
 def memory_findings(bare: Project, **environ: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from hcf_pipeline.corpus.dates import date_in, date_of_path
+from hcf_pipeline.corpus.dates import DateOrder, date_in, date_of_path
 from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.transcript import parse_transcript
 from hcf_pipeline.settings import CorpusSettings
@@ -60,6 +60,46 @@ def test_a_day_in_front_matter_or_the_first_heading_is_the_transcripts(text: str
     grammar = Grammar(CorpusSettings(host_labels=["甲"], guest_labels=["乙"]))
     transcript = parse_transcript(text + "乙：问\n甲：答", grammar)
     assert transcript.date == DAY and [turn.text for turn in transcript.turns] == ["问", "答"]
+
+
+CHAT = "[{0}09:00:07] 乙: 问\n[{0}09:00:37] 甲: 答\n"
+
+
+@pytest.mark.parametrize(
+    ("day", "order"),
+    [
+        ("2024/3/5, ", "day"), ("2024-03-05 ", "day"), ("05/03/2024, ", "day"), ("3/5/2024, ", "month"), ("05.03.24, ", "day"),
+        ("3/5/24, ", "month"), ("24/03/05 ", "day"), ("2024年3月5日 ", "day"),
+    ],
+)  # fmt: skip
+def test_the_times_of_a_chat_of_one_day_date_it(day: str, order: DateOrder) -> None:
+    grammar = Grammar(CorpusSettings(host_labels=["甲"], guest_labels=["乙"], date_order=order))
+    transcript = parse_transcript(CHAT.format(day), grammar)
+    assert (transcript.date, [turn.start_s for turn in transcript.turns]) == (DAY, [0.0, 30.0])
+
+
+@pytest.mark.parametrize(
+    ("stamps", "day"),
+    [
+        (("2024/3/5, 22:00:00", "2024/3/6, 01:10:00"), DAY),  # an evening past midnight
+        (("2024/3/6, 01:10:00", "2024/3/5, 22:00:00"), DAY),
+        (("2024/3/5, 22:00:00", "2024/3/6, 23:10:00"), None),  # two days
+        (("2024/3/5, 22:00:00", "2024/4/1, 22:10:00"), None),
+        (("09:00:07", "09:00:37"), None),
+        (("3月5日 09:00", "3月5日 09:01"), None),  # of no year
+        (("2024/13/40, 09:00:07", "2024/13/40, 09:00:09"), None),
+    ],
+)
+def test_a_chat_of_several_days_or_without_any_is_not_dated(stamps: tuple[str, str], day: datetime.date | None) -> None:
+    grammar = Grammar(CorpusSettings(host_labels=["甲"], guest_labels=["乙"]))
+    text = "".join(f"[{stamp}] {name}: 话\n" for stamp, name in zip(stamps, "乙甲", strict=True))
+    assert parse_transcript(text, grammar).date == day
+
+
+def test_a_day_above_a_chat_goes_before_that_of_its_times() -> None:
+    grammar = Grammar(CorpusSettings(host_labels=["甲"], guest_labels=["乙"]))
+    for head in ("---\ndate: 2024-03-05\n---\n", "# 2024年3月5日\n"):
+        assert parse_transcript(head + CHAT.format("2024/4/1, "), grammar).date == DAY
 
 
 def test_a_pattern_of_the_users_own_is_searched_in_the_name_alone() -> None:

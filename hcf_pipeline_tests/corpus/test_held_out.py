@@ -38,6 +38,7 @@ def test_at_least_one_day_is_held_out_and_one_is_left() -> None:
 def test_what_is_held_out_is_newer_than_what_is_kept_and_never_undated(
     dates: dict[str, date | None], share: float
 ) -> None:
+    dates["dated"] = date(2024, 1, 1)  # in a corpus that has no date at all episodes are what counts
     held_out = held_out_transcripts(dates, share)
     kept_days = {day for path, day in dates.items() if path not in held_out and day}
     for path in held_out:
@@ -57,6 +58,15 @@ def test_the_split_of_a_table_is_written_with_its_dates_and_read_again(tmp_path:
     assert split.first_day == date(2024, 1, 9)
     split.save(tmp_path)
     assert HeldOut.load(tmp_path / HELD_OUT) == split
+
+
+def test_the_split_of_a_table_without_dates_holds_out_its_latest_episodes(tmp_path: Path) -> None:
+    corpus = {f"第{n}期.md": broadcast(f"第{n}期的事") for n in range(1, 21)}
+    split = hold_out(pair_table(tmp_path / "table", corpus), 0.1)
+    assert split.dates == {"第19期.md": None, "第20期.md": None} and split.first_day is None
+    split.save(tmp_path)
+    assert HeldOut.load(tmp_path / HELD_OUT) == split
+    assert HeldOut({"第19期.md": None}, 0.1).version != split.version
 
 
 def test_the_version_of_a_split_is_that_of_what_is_held_out_whatever_share_gave_it() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.patterns import found_by
 from hcf_pipeline.corpus.transcript import parse_transcript
-from hcf_pipeline.corpus.walk import _any_of
+from hcf_pipeline.corpus.walk import any_of
 from hcf_pipeline.settings import CorpusSettings
 
 
@@ -87,7 +87,7 @@ def test_patterns_in_a_list_find_what_each_finds_alone(found: list[str], line: s
 def test_name_patterns_in_a_list_match_what_each_matches_alone(globs: list[str], name: str) -> None:
     import fnmatch
 
-    assert bool(_any_of(globs).match(name)) == any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+    assert bool(any_of(globs).match(name)) == any(fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
 @pytest.mark.parametrize(

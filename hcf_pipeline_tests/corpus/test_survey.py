@@ -104,6 +104,14 @@ def test_one_file_may_tell_which_number_before_the_year_is_the_month(tmp_path: P
     assert found.date_order == "month" and 'date_order = "month"' in found.toml("x") and found.n_dated == 2
 
 
+def test_the_times_of_a_chat_may_tell_too(tmp_path: Path) -> None:
+    for n, day in enumerate(("03/05/24", "03/25/24")):
+        text = written("[" + day + ", {t}] {l}: {x}\n")
+        (tmp_path / f"chat {chr(97 + n)}.txt").write_text(text, encoding="utf-8")
+    found = survey(tmp_path)
+    assert found.date_order == "month" and found.n_dated == 2
+
+
 def talk(host: str, guest: str, n: int = 4) -> str:
     return "".join(f"{guest}: question {m}?\n\n{host}: a long answer, number {m}.\n\n" for m in range(n))
 

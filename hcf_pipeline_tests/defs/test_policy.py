@@ -16,7 +16,7 @@ from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import TURNS, write_pair_table, write_turn_table
 from hcf_pipeline.defs.automation import policy
-from hcf_pipeline.defs.automation.policy import is_due, pairs_waiting, told, waits
+from hcf_pipeline.defs.automation.policy import deferral, deferred_assets, is_due, pairs_waiting
 from hcf_pipeline.defs.dagster_private import DATA_VERSION, INPUT_VERSION
 from hcf_pipeline.defs.staleness import AssetState
 from hcf_pipeline.settings import CorpusSettings, RefreshSettings
@@ -152,15 +152,15 @@ def test_waiting_begins_with_the_first_table_that_was_not_trained_on(
 def test_only_what_new_pairs_alone_made_stale_waits(home: Home, changed: dict[str, object], waiting: set[str]) -> None:
     home.train_on(home.pairs("一"))
     home.pairs("一", "二")
-    assert waits(both(**changed), home.instance, home.store, BY_NUMBER) == waiting
+    assert deferred_assets(both(**changed), home.instance, home.store, BY_NUMBER) == waiting
     home.pairs("二", "三", "四")
-    assert waits(both(**changed), home.instance, home.store, BY_NUMBER) == frozenset()
+    assert deferred_assets(both(**changed), home.instance, home.store, BY_NUMBER) == frozenset()
 
 
 def test_what_training_waits_for_is_told() -> None:
     refresh = RefreshSettings(train_pairs=500, train_cron="0 5 * * 1")
-    why = told(Moved(2, 1, 9), refresh)
+    why = deferral(Moved(2, 1, 9), refresh)
     assert why.en == "2 new and 1 vanished pairs wait for training (trained by itself at 500 or by 0 5 * * 1)"
     assert why.zh == "2 个新问答、1 个消失的问答等待训练（自动训练：满 500 个或按 0 5 * * 1）"
-    never = told(Moved(0, 1, 9), RefreshSettings(train_pairs=0, train_cron=""))
+    never = deferral(Moved(0, 1, 9), RefreshSettings(train_pairs=0, train_cron=""))
     assert never.en.endswith("(trained by itself never)") and never.zh.endswith("（自动训练：从不）")

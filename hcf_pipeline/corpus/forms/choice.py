@@ -54,7 +54,7 @@ class LineForms:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = frozenset(names)
-        self._readers = [known_head(names, form) for form in SHAPES_OF] if names else []
+        self._read = known_head(names, *SHAPES_OF)
 
     def find(self, lines: Iterable[str]) -> Choice:
         n_inline = 0
@@ -65,7 +65,7 @@ class LineForms:
             if line.partition("：")[0] in self._names and "：" in line:
                 n_inline += 1
             else:
-                head = next((head for read in self._readers if (head := read(line))), None)
+                head = self._read(line)
                 if head and head.shape in _FORM_OF:
                     counts[head.shape] += 1
                     labels.setdefault(head.shape, set()).add(head.label)

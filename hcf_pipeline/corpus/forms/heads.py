@@ -5,17 +5,22 @@
 
 Every pattern looks at most at the first hundred characters of a line, so a pass over a file is linear. What a head is
 worth is another's question: transcript.py knows the labels that are set, survey.py those that recur.
+
+The patterns are long, and most lines are not worth them: a part that may be absent is tried only where its first sign
+stands, what cannot be a head is refused at a glance, and what stands before the words of a line is read once and
+remembered, for the same few names open all turns.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from hcf_pipeline.corpus.forms.names import BRACKET, HEADING, LABEL, NAME, NAME_TIME, TAB
-from hcf_pipeline.corpus.forms.times import IS_STAMP, STAMP, bare_stamp, is_stamp
+from hcf_pipeline.corpus.forms.times import HALF_BEGINS, IS_STAMP, STAMP, bare_stamp, is_stamp
 
 MAX_LABEL = 40
 
@@ -42,10 +47,12 @@ class Head(NamedTuple):
 
 _BULLETS = r"(?:(?:[-+•·‣◦>]|\*(?=\s)|\d{1,4}[.)、](?!\d))\s*)*"
 _MARK, _UNMARK = r"(?:\*{1,3}|_{1,3}|<(?:strong|b|em|i|u)>)", r"(?:\*{1,3}|_{1,3}|</(?:strong|b|em|i|u)>)+"
+_UNTIL = rf"(?:\s*(?:-->|[-–—~至])\s*{STAMP})?"
 _TIME_BEFORE = (
-    rf"(?:[\[(（【<{{]?\s*(?P<before>{STAMP})(?:\s*(?:-->|[-–—~至])\s*{STAMP})?\s*[\])）】>}}]?[\s,，]*(?:[-–—|]\s*)?)?"
+    rf"(?:(?=[\s\d\[(（【<{{{HALF_BEGINS}])[\[(（【<{{]?\s*(?P<before>{STAMP}){_UNTIL}\s*[\])）】>}}]?"
+    r"[\s,，]*(?:[-–—|]\s*)?)?"
 )
-_TIME_AFTER = rf"[\s,，]*[\[(（【<]?\s*(?P<after>{STAMP})(?:\s*(?:-->|[-–—~至])\s*{STAMP})?\s*[\])）】>]?"
+_TIME_AFTER = rf"(?=[\s\d,，\[(（【<{HALF_BEGINS}])[\s,，]*[\[(（【<]?\s*(?P<after>{STAMP}){_UNTIL}\s*[\])）】>]?"
 _FIRST = r"[^\s:：*_#<>«»|\[\]【】“”\"'‘’。，、,！？!?；;`~.\-—–()（）\\/=+]"
 _LATER = r"[^:：\t\n<>【】|“”\"。！？!?；;，,\\=]"
 _NAME = rf"(?:{_FIRST}{_LATER}{{0,{MAX_LABEL - 1}}}?)"
@@ -67,10 +74,14 @@ _TIMED_NAME = re.compile(
     rf"|{_TIME_BEFORE[:-1]}{_MARK}?(?P<label2>{_FIRST}{_LATER}{{0,{MAX_LABEL - 1}}}))\s*{_UNMARK[:-1]}*$"
 )
 _HEADING = re.compile(rf"#{{1,6}}[ \t]+{_MARK}?(?P<label>{_NAME})\s*[:：]?\s*{_UNMARK[:-1]}*[ \t:：]*$")
-_ALONE = re.compile(rf"{_MARK}?(?P<label>{_NAME})\s*[:：]?\s*{_UNMARK[:-1]}*$")
+# a line that ends in no sign, colon or mark is a name as a whole, or none: its end is not looked for sign by sign
+_ALONE = re.compile(
+    rf"{_MARK}?(?P<label>{_FIRST}{_LATER}{{0,{MAX_LABEL - 1}}}+(?<![\s:：*_>])$|{_NAME})\s*[:：]?\s*{_UNMARK[:-1]}*$"
+)
 
 _MAY_HAVE_COLON = re.compile(r"[^:：]{0,90}[:：]")
 _BETWEEN_DIGITS = re.compile(r"\d[：:]\d{1,2}(?!\d)")  # a time or a score: 下午12：30, 比分3：2
+ROLE_ENDS = (")", "）", "]", "］")
 _ROLE = re.compile(r"[ ]?(?:[(（][^()（）]*[)）]|\[[^\[\]]*\]|［[^［］]*］)$")
 
 Reader = Callable[[str], Head | None]
@@ -87,7 +98,7 @@ def role_of(label: str) -> str:
     return found[0].strip(" ()（）[]［］") if found else ""
 
 
-def inline_head(line: str) -> Head | None:
+def matched_inline_head(line: str) -> Head | None:
     """The head of a stripped line that has a colon, or a name in bold or italics, before its words."""
     if _MAY_HAVE_COLON.match(line) is None:
         return None
@@ -103,6 +114,69 @@ def inline_head(line: str) -> Head | None:
     if not stamp and text and is_stamp(text):
         stamp, text = bare_stamp(text), ""  # the words are on the lines below
     return Head(label, stamp, text, Shape.TIMED if stamp else Shape.PLAIN)
+
+
+# What stands before the words of a line, up to a colon, a tab or a bracket, where the words begin with a letter that no
+# time begins with: no pattern here looks beyond that letter. The colon is not one of a time, for no digit follows.
+_WORDS = rf"\s*+(?=[^\W\d_{HALF_BEGINS}至])"
+_NO_SIGN = r"[^:：\t\[【<«《\n]"  # of those that may close behind that letter
+_BEFORE_WORDS = re.compile(
+    rf"(?:{_NO_SIGN}{{1,60}}+(?:[:：][*_]{{0,3}}|\t)|[【\[<«][^\[\]【】<>«»《》:：\n]{{1,{MAX_LABEL}}}[】\]>»]){_WORDS}"
+)
+# A clock and what stands between it and the words, or the end of the line; and what may stand round it
+_CLOCK_AND_MORE = re.compile(
+    rf"(\d\d?:\d\d(?::\d\d)?)(?![\d:：]|[.,]\d)([^:：\n]{{0,60}}+(?:$|[:：][*_]{{0,3}}{_WORDS}))"
+)
+_BEFORE_CLOCK = re.compile(rf"{_NO_SIGN}*(?:(?P<open>\[)[^:：\[\]【<«《\n]*)?(?<!\d)")
+_BEHIND_CLOCK = re.compile(rf"{_NO_SIGN}*(?:[:：][*_]{{0,3}}\s*)?")
+_ZEROS = {len(zeros): zeros for zeros in ("0:00", "00:00", "0:00:00", "00:00:00")}
+_new = tuple.__new__  # a NamedTuple's own constructor takes twice the time
+
+
+def remembering(read: Reader, begins: Collection[str] = ()) -> Reader:
+    """The same heads; what stands before the words is read once, with zeros for its time, whatever lines have it.
+
+    `begins` has all signs that a line with a head may begin with; digits may always.
+    """
+
+    @lru_cache(maxsize=4096)
+    def head_of(before: str) -> tuple[str, Shape, int] | None:
+        head = read(line := f"{before}x")
+        if head is None or head.stamp or not head.text.endswith("x"):
+            return None
+        return head.label, head.shape, len(line) - len(head.text)
+
+    @lru_cache(maxsize=4096)
+    def timed_head_of(before: str, n_of_clock: int, behind: str) -> tuple[str, str, str, Shape, int] | None:
+        around = _BEFORE_CLOCK.fullmatch(before)
+        if not (around and _BEHIND_CLOCK.fullmatch(behind) and (not around["open"] or behind.startswith("]"))):
+            return None
+        zeros, words = _ZEROS[n_of_clock], "x" if ":" in behind or "：" in behind else ""
+        head = read(line := f"{before}{zeros}{behind}{words}")
+        if head is None or zeros not in head.stamp or not head.text.endswith(words):
+            return None
+        day, _, half = head.stamp.partition(zeros)
+        return head.label, day, half, head.shape, len(line) - len(head.text)
+
+    read_short = lru_cache(maxsize=4096)(read)  # a name on a line of its own
+
+    def read_or_remember(line: str) -> Head | None:
+        if begins and line[0] not in begins and not line[0].isdecimal():
+            return None
+        if found := _BEFORE_WORDS.match(line):
+            if known := head_of(found[0]):
+                label, shape, begin = known
+                return _new(Head, (label, "", line[begin:], shape))
+        elif (colon := line.find(":", 1, 60)) > 0:
+            begin = colon - 2 if line[colon - 2 : colon].isdecimal() else colon - 1
+            found = _CLOCK_AND_MORE.match(line, begin)
+            if found and (timed := timed_head_of(line[:begin], len(found[1]), found[2])):
+                clock = found[1]
+                label, day, half, shape, begin = timed
+                return _new(Head, (label, f"{day}{clock}{half}" if day or half else clock, line[begin:], shape))
+        return read_short(line) if len(line) <= MAX_LABEL + 8 else read(line)
+
+    return read_or_remember
 
 
 def _marked(line: str) -> Head | None:
@@ -168,6 +242,8 @@ def name_head(line: str) -> Head | None:
     return timed_name_head(line)
 
 
+inline_head = remembering(matched_inline_head)
+
 READERS: dict[str, Reader] = {
     LABEL: inline_head,
     BRACKET: bracket_head,
@@ -205,17 +281,21 @@ _BEGINS: dict[str, frozenset[str]] = {
     BRACKET: frozenset("【[<«《0123456789-*>"),
     HEADING: frozenset("#"),
 }
+_BEFORE_KNOWN = frozenset(f"[(（*_【<«#{HALF_BEGINS}")  # with digits: what a time or a sign before a name begins with
 
 
-def known_head(names: Sequence[str], form: str) -> Reader:
-    """The head of a line that one of these names opens in this form, most of all in the usual ways: quicker than READERS."""
+def known_head(names: Sequence[str], *forms: str) -> Reader:
+    """The head of a line that one of these names opens in one of the forms, in the usual ways: quicker than READERS."""
+    any_name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    begins = _BEFORE_KNOWN.union(name[0] for name in names)
     quick = re.compile(
-        rf"(?:[\[(（]?(?P<before>{STAMP})[\])）]?[ \t]*(?:-[ ])?)?(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ](?:\*{{1,3}})?)?"
-        rf"(?P<label>{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
+        rf"(?:(?=[\d\[(（{HALF_BEGINS}])[\[(（]?(?P<before>{STAMP})[\])）]?[ \t]*(?:-[ ])?)?"
+        rf"(?P<mark>\*{{1,3}}|_{{1,2}}|[【\[<«]|\#{{1,6}}[ ](?:\*{{1,3}})?)?(?P<label>{any_name})"
         rf"(?P<inside>[:：])?(?:\*{{1,3}}|_{{1,2}}|[】\]>»])?"
-        rf"(?:[ \t]*[\[(（]?(?P<after>{STAMP})[\])）]?(?=[ \t]*(?:[:：]|$)))?[ \t\u3000]*(?P<colon>[:：])?(?!//)(?(mark)(?:\*{{1,3}}|_{{1,2}})?)\s*"
+        rf"(?:(?=[ \t\d\[(（{HALF_BEGINS}])[ \t]*[\[(（]?(?P<after>{STAMP})[\])）]?(?=[ \t]*(?:[:：]|$)))?"
+        rf"[ \t\u3000]*(?P<colon>[:：])?(?!//)(?(mark)(?:\*{{1,3}}|_{{1,2}})?)\s*"
     )
-    shapes = SHAPES_OF.get(form, set())
+    shapes = frozenset(shape for form in forms for shape in SHAPES_OF.get(form, ()))
 
     def read(line: str) -> Head | None:  # noqa: PLR0911 (a way to open a turn each)
         found = quick.match(line)
@@ -241,12 +321,12 @@ def known_head(names: Sequence[str], form: str) -> Reader:
             return Head(label, stamp, "", Shape.HEADING)
         return Head(label, stamp, "", Shape.NAME) if Shape.NAME in shapes else None
 
-    return read
+    return remembering(read, begins)
 
 
 def any_head(form: str) -> Reader:
     """The head of a line that any name may open in this form. Lines that cannot be one are refused at a glance."""
-    reader, shapes = READERS[form], SHAPES_OF.get(form, set())
+    reader, shapes = remembering(READERS[form]), SHAPES_OF.get(form, set())
     times, names, tabs = Shape.NAME_TIME in shapes, Shape.NAME in shapes, Shape.TAB in shapes
     begins = _BEGINS.get(form, _NONE)
 
@@ -259,6 +339,8 @@ def any_head(form: str) -> Reader:
             or (tabs and "\t" in line[:90])
         ):
             return reader(line)
+        if ":" not in line and "：" not in line:  # of most lines: a look that needs no copy
+            return None
         if (":" in line[:90] or "：" in line[:90]) and (first in _PRECEDES or _UP_TO_COLON.match(line)):
             return inline_head(line)
         return None

@@ -39,6 +39,7 @@ LISTS = (
     "result",
 )
 SINGLE_WORDS = frozenset({"words", "word_segments", "tokens", "chars", "timestamp"})
+NESTED = frozenset({list, dict})
 MAX_DEPTH = 4
 MANY_SECONDS = 86_400  # of a recording: where a start is more, and none has a fraction, they are milliseconds
 MILLISECONDS = frozenset({"bg", "start_ms", "begin_time"})
@@ -97,7 +98,7 @@ def _segments(document: object, words: str | None, depth: int) -> list[dict[str,
 
 
 def _in_lists(document: dict[str, object], words: str | None, depth: int) -> list[dict[str, object]] | None:
-    if depth >= MAX_DEPTH:
+    if depth >= MAX_DEPTH or NESTED.isdisjoint(map(type, document.values())):
         return None
     ordered = [*(name for name in LISTS if name in document), *(name for name in document if name not in LISTS)]
     for name in ordered:
@@ -112,7 +113,7 @@ def _in_lists(document: dict[str, object], words: str | None, depth: int) -> lis
 
 
 def _has_words(segment: dict[str, object], words: str | None) -> bool:
-    return any(isinstance(segment.get(name), str) for name in ([words] if words else TEXT_FIELDS))
+    return str in map(type, map(segment.get, (words,) if words else TEXT_FIELDS))
 
 
 def _unit(segments: Sequence[dict[str, object]], start: str) -> float:
@@ -121,8 +122,10 @@ def _unit(segments: Sequence[dict[str, object]], start: str) -> float:
         return 0.001
     starts = [value for segment in segments if isinstance(value := segment.get(start), (int, float))]
     whole = all(isinstance(value, int) for value in starts)
+    if not whole or not starts:
+        return 1.0
     gaps = sorted(after - before for before, after in pairwise(starts))
-    return 0.001 if whole and starts and (max(starts) > MANY_SECONDS or (gaps and gaps[len(gaps) // 2] >= 500)) else 1.0
+    return 0.001 if max(starts) > MANY_SECONDS or (gaps and gaps[len(gaps) // 2] >= 500) else 1.0
 
 
 def _utterances(
@@ -144,5 +147,6 @@ def _utterances(
                     start_s = float(began.rstrip("s")) * unit
                 except ValueError:
                     start_s = None
-        lines = [line for raw in said.split("\n") if (line := raw.strip())]
-        yield Utterance(label, "\n".join(lines), start_s)
+        if "\n" in said:
+            said = "\n".join([line for raw in said.split("\n") if (line := raw.strip())])
+        yield Utterance(label, said.strip(), start_s)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from functools import lru_cache
 
-from hcf_pipeline.corpus.dates import date_in
+from hcf_pipeline.corpus.dates import DateOrder, date_of_stamp
 
 CLOCK = r"(?:\d{1,3}[:：])?\d{1,3}[:：]\d{2}(?:[.,]\d{1,3})?"
 _DAY = r"(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}月\d{1,2}日)"
-_HALF = r"(?:凌晨|早上|上午|中午|下午|晚上)"
-STAMP = rf"(?:{_DAY}[,，]?[ T\u202f\u00a0]*)?{_HALF}?[ ]?{CLOCK}(?:[ \u202f\u00a0]?[AaPp]\.?[Mm]\.?)?"
+HALF = r"(?:凌晨|早上|上午|中午|下午|晚上)"
+HALF_BEGINS = "凌早上中下晚"
+AM_PM = r"[AaPp]\.?[Mm](?![A-Za-z])"  # and not the name Amy
+# Each part is looked at only where its first signs are there: most stamps are a clock and no more
+STAMP = (
+    rf"(?:(?=\d{{1,4}}[-/.年月]){_DAY}[,，]?[ T\u202f\u00a0]*)?(?:(?=[{HALF_BEGINS}]){HALF})?[ ]?{CLOCK}"
+    rf"(?:[ \u202f\u00a0]?{AM_PM}\.?)?"
+)
 
+IS_CLOCK = re.compile(rf"[\[(（【<]?{CLOCK}[\])）】>]?")
 IS_STAMP = re.compile(rf"[\[(（【<]?\s*{STAMP}\s*[\])）】>]?")
-_PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{_HALF})?[ ]?(?P<clock>{CLOCK})\D*?(?P<ampm>[AaPp]\.?[Mm])?\.?\s*$")
+_CLOCK_IN = re.compile(rf"(?P<before>(?:{_DAY})?.*?){CLOCK}(?P<behind>\D*)$")
+_PARTS = re.compile(rf"(?P<day>{_DAY})?.*?(?P<half>{HALF})?[ ]?{CLOCK}\D*?(?P<ampm>{AM_PM})?\.?\s*$")
 
 
+DAY_S = 86_400
 STAMP_BEGINS = frozenset("0123456789[(（【<")
 
 
@@ -31,8 +41,10 @@ def bare_stamp(stamp: str) -> str:
 
 def seconds(clock: str) -> float:
     """Of h:mm:ss, m:ss or m:ss.mmm."""
+    if len(clock) >= 8 and clock[2] == clock[5] == ":":  # nine of ten: 00:12:34, and with milliseconds
+        return int(clock[:2]) * 3600 + int(clock[3:5]) * 60 + float(clock[6:].replace(",", "."))
     total = 0.0
-    for part in re.split("[:：]", clock.replace(",", ".")):
+    for part in clock.replace("：", ":").replace(",", ".").split(":"):
         total = total * 60 + float(part)
     return total
 
@@ -40,34 +52,56 @@ def seconds(clock: str) -> float:
 class Clock:
     """The seconds of the stamps of one file, in order. Stamps with a day are times of day: they count from the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: DateOrder = "day") -> None:
+        self._order: DateOrder = order
         self._first: float | None = None
+        self._dated: list[float] = []  # the earliest and the latest of the stamps with a day, seconds of the calendar
+
+    @property
+    def day(self) -> datetime.date | None:
+        """The first day of the stamps, where all with a day lie within 24 hours: one day, or an evening past midnight."""
+        if not self._dated or self._dated[-1] - self._dated[0] >= DAY_S:
+            return None
+        return datetime.date.fromordinal(int(self._dated[0] // DAY_S))
 
     def seconds(self, stamp: str) -> float:
-        if stamp.isascii() and len(stamp) <= 8 and stamp[-1].isdigit():  # nine of ten
+        if len(stamp) <= 8 and stamp.isascii() and stamp[-1].isdigit():  # nine of ten
             return seconds(stamp)
-        found = _PARTS.search(stamp)
-        assert found is not None
-        value = seconds(found["clock"])
-        if not (found["day"] or found["half"] or found["ampm"]):
+        before, behind, clock = stamp[:-8], "", stamp[-8:]
+        if not (before.endswith(" ") and clock[2] == clock[5] == ":"):
+            found = _CLOCK_IN.match(stamp)
+            assert found is not None
+            before, behind = found.groups()
+            clock = stamp[len(before) : len(stamp) - len(behind)]
+        value = seconds(clock)
+        day, half, ampm = _round_clock(before, behind, self._order)
+        if day is None and not half and not ampm:
             return value
-        if found["clock"].count(":") == 1:  # of a time of day: hours and minutes
+        if clock.count(":") == 1:  # of a time of day: hours and minutes
             value *= 60
-        half, ampm = found["half"], (found["ampm"] or "").lower()
         hour = value // 3600
-        if (half in ("下午", "晚上") or ampm.startswith("p")) and hour < 12:
+        if (half in ("下午", "晚上") or ampm == "p") and hour < 12:
             value += 12 * 3600
-        elif (half == "凌晨" or ampm.startswith("a")) and hour == 12:
+        elif (half == "凌晨" or ampm == "a") and hour == 12:
             value -= 12 * 3600
-        if found["day"]:
-            value += 86_400 * _day_number(found["day"])
+        if day:
+            value += DAY_S * day
+            self._dated = [min([value, *self._dated]), max([value, *self._dated])]
         if self._first is None:
             self._first = value
         return max(0.0, value - self._first)
 
 
 @lru_cache(maxsize=1024)
-def _day_number(day: str) -> int:
-    """Grows from day to day; two days of one file are that far apart."""
-    found = date_in(day.rstrip("日"))
+def _round_clock(before: str, behind: str, order: DateOrder) -> tuple[int | None, str, str]:
+    """The number of the day, the half of it, and "a" or "p", of what stands round a clock. Remembered, for days recur."""
+    found = _PARTS.search(f"{before}0:00{behind}")
+    assert found is not None
+    day = _day_number(found["day"], order) if found["day"] else None
+    return day, found["half"] or "", (found["ampm"] or "")[:1].lower()
+
+
+def _day_number(day: str, order: DateOrder) -> int:
+    """Grows from day to day; two days of one file are that far apart. 0 where the year is not said."""
+    found = date_of_stamp(day, order)
     return found.toordinal() if found else 0

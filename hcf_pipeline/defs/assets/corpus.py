@@ -1,5 +1,6 @@
 """From transcripts to turns and pairs."""
 
+import datetime
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import dagster as dg
 
 from hcf_pipeline.asset_names import PARSED_PAIRS, RAW_TRANSCRIPTS, TURN_TABLE
+from hcf_pipeline.corpus.episodes import Episode, episode_of
 from hcf_pipeline.corpus.grammar import Grammar
-from hcf_pipeline.corpus.held_out import hold_out
+from hcf_pipeline.corpus.held_out import HeldOut, hold_out
 from hcf_pipeline.corpus.manifest import MANIFEST, Manifest
 from hcf_pipeline.corpus.parts import n_made
 from hcf_pipeline.corpus.tables import (
@@ -32,6 +34,7 @@ from hcf_pipeline.settings import Settings
 from hcf_pipeline.store import Artifact, Built, Markdown, Metadata, Store
 
 SHOWN = 20  # held-out transcripts and refused files in the UI; the files of the artifact have them all
+NO_EPISODE = Episode(0, 0)
 LOOKS = 3  # at a corpus that moves while it is read
 
 
@@ -137,11 +140,18 @@ def held_out_split(
             "transcripts": len(split.dates),
             "first_day": str(split.first_day or "none"),
             "share": split.share,
-            "held_out": table(("transcript", "date"), sorted(split.dates.items())[-SHOWN:]),
+            "held_out": table(("transcript", "date"), [(path, day or "") for path, day in _in_order(split)][-SHOWN:]),
         }
         return Built(metadata, split.version)
 
     return Step(context, store).publish(build)
+
+
+def _in_order(split: HeldOut) -> list[tuple[str, datetime.date | None]]:
+    """Held-out transcripts by day, those without one by their episodes."""
+    return sorted(
+        split.dates.items(), key=lambda one: (one[1] or datetime.date.min, episode_of(one[0]) or NO_EPISODE, one[0])
+    )
 
 
 def _turn_metadata(report: TurnReport) -> Metadata:

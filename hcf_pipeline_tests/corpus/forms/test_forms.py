@@ -188,6 +188,53 @@ def test_cues_of_one_speaker_that_follow_each_other_are_one_turn_and_those_witho
     assert transcript.left_out == {"no speaker": 1}
 
 
+MALFORMED = {
+    "no empty line between cues": "1\n00:00:01,000 --> 00:00:02,000\nBob: one\n2\n00:00:02,000 --> 00:00:03,000\nAnn Lee: 3\n3\n00:00:03,000 --> 00:00:04,000\nBob: three",
+    "no numbers": "00:00:01,000 --> 00:00:02,000\nBob: one\n\n00:00:02,000 --> 00:00:03,000\nAnn Lee: 3\n\n00:00:03,000 --> 00:00:04,000\nBob: three\n",
+    "no hours": "1\n00:01,000 --> 00:02,000\nBob: one\n\n2\n00:02.000 --> 00:03.000\nAnn Lee: 3\n\n3\n00:03,000 --> 00:04,000\nBob: three\n",
+    "no parts of a second": "1\n00:00:01 --> 00:00:02\nBob: one\n\n2\n0:00:02 --> 0:00:03\nAnn Lee: 3\n\n3\n00:00:03 --> 00:00:04\nBob: three\n",
+    "many parts of a second": "1\n00:00:01,0000 --> 00:00:02,0000\nBob: one\n\n2\n00:00:02.000000 --> 00:00:03.000000\nAnn Lee: 3\n\n3\n00:00:03,000 --> 00:00:04,000\nBob: three\n",
+    "another arrow": "1\n00:00:01,000-->00:00:02,000\nBob: one\n\n2\n00:00:02,000 -> 00:00:03,000\nAnn Lee: 3\n\n3\n00:00:03,000 --> 00:00:04,000\nBob: three\n",
+    "settings, tags and a mark": '\ufeff1\r\n00:00:01,000 --> 00:00:02,000 X1:1 X2:2\r\n{\\an8}<font color="#fff">Bob:</font> one\r\n\r\n2\r\n00:00:02,000 --> 00:00:03,000\r\n<i>Ann Lee:</i> 3\r\n\r\n3\r\n00:00:03,000 --> 00:00:04,000\r\nBob: three',
+    "two voices in a cue": "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob>one</v>\n\n00:02.000 --> 00:03.000\n<v.loud Ann Lee>3\n\n00:03.000 --> 00:04.000\n<v Bob>three</v>",
+    "notes and styles": "WEBVTT\n\nSTYLE\n::cue {}\n\n00:01.000 --> 00:02.000\n<v Bob>one</v>\n\nNOTE\nnot said\n\n00:02.000 --> 00:03.000\n<v Ann Lee>3</v>\n\nNOTE a\n\n00:03.000 --> 00:04.000\n<v Bob>three",
+}
+
+
+@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED.keys())
+def test_subtitles_are_read_however_loosely_they_are_written(text: str) -> None:
+    transcript = read(text)
+    assert rows(transcript) == [("guest", "Bob", "one"), ("host", "Ann Lee", "3"), ("guest", "Bob", "three")]
+    assert [turn.start_s for turn in transcript.turns] == [1, 2, 3]
+
+
+def test_each_voice_of_a_cue_says_its_own_words_and_signs_that_are_spelled_out_are_signs() -> None:
+    transcript = read(
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob>1 &lt; 2&nbsp;&amp; so on</v>\n<v Ann Lee>AT&T &lt;b&gt;</v>\n"
+    )
+    assert rows(transcript) == [("guest", "Bob", "1 < 2 & so on"), ("host", "Ann Lee", "AT&T <b>")]
+
+
+def test_a_number_that_is_said_is_no_number_of_a_cue() -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\nBob: how many?\n42\n\n2\n00:00:02,000 --> 00:00:03,000\nAnn Lee:\n42\n3\n00:00:03,000 --> 00:00:04,000\nBob: so"
+    assert rows(read(text)) == [("guest", "Bob", "how many?\n42"), ("host", "Ann Lee", "42"), ("guest", "Bob", "so")]
+
+
+@pytest.mark.parametrize("form", ["subtitles", "ass", "json"])
+def test_a_file_that_is_not_in_the_form_that_is_set_has_no_turn_and_stops_nothing(form: str) -> None:
+    assert read("Bob: one\nAnn Lee: two\n", SETTINGS.model_copy(update={"form": form})).turns == []
+
+
+@pytest.mark.parametrize("name", ["Amy", "Amanda Pmx", "Pmela"])
+@pytest.mark.parametrize("line", ["{t} {l}: {x}\n", "[{t}] {l}: {x}\n", "{t} {l}\n{x}\n", "{t} **{l}** {x}\n"])
+def test_a_name_that_begins_as_am_and_pm_do_is_not_cut(line: str, name: str) -> None:
+    found = read(written(line, {"Bob": name}), CorpusSettings(host_labels=["Ann Lee"], guest_labels=["*"]))
+    assert [(turn.label, turn.text) for turn in found.turns] == [
+        (name if label == "Bob" else label, text) for _, label, text in EXPECTED
+    ]
+    assert [turn.start_s for turn in found.turns] == [5, 17, 71, 3723]
+
+
 SEGMENTS = [
     {"start": second + 0.25, "end": second + 3.0, "text": f" {text}", "speaker": label}
     for _, label, text, second in SAID
