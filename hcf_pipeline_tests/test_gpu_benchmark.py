@@ -45,6 +45,7 @@ def rows(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
 
 
+@pytest.mark.slow
 def test_the_whole_table_comes_out_small_where_neither_dagster_nor_faiss_nor_typer_is(tmp_path: Path) -> None:
     """So what trains, loads and generates imports none of them; the killed training, in its own process, neither."""
     (tmp_path / "sitecustomize.py").write_text(BARE, encoding="utf-8")

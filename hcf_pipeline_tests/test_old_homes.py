@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pyarrow.parquet as pq
+import pytest
 
 from hcf_pipeline.corpus.parts import PARTS, TABLE, Table
 from hcf_pipeline.corpus.tables import REPORT, TURNS, TurnReport, read_transcripts
@@ -44,6 +45,7 @@ def turn_table(project: Project) -> Artifact:
     return turns
 
 
+@pytest.mark.slow
 def test_a_turn_table_without_seconds_serves_and_takes_a_transcript_that_has_them(project: Project) -> None:
     before = turn_table(project)
     made_older(before)

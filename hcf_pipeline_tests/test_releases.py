@@ -62,6 +62,7 @@ def test_what_is_tried_changes_one_answer_and_no_release(finished: Finished) -> 
     assert wrong.returncode == 1 and "changes what is built" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_rolled_back_adapter_stays_away_until_the_hold_is_lifted(project: Project) -> None:
     """Before, the next transcript brought the rejected adapter back the same night."""
     first, first_id = released(project), serving(project)
@@ -84,6 +85,7 @@ def test_a_rolled_back_adapter_stays_away_until_the_hold_is_lifted(project: Proj
     assert released(project)["parts"]["adapter"] != first["parts"]["adapter"]
 
 
+@pytest.mark.slow
 def test_a_hold_of_all_keeps_every_new_release_back(project: Project) -> None:
     first = serving(project)
     refreshed(project, HCF_CHAT__TEMPERATURE="0.2")

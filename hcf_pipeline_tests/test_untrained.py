@@ -38,6 +38,7 @@ def small_project(root: Path, text: str, more: str = "") -> Project:
     return Project(root)
 
 
+@pytest.mark.slow
 def test_a_corpus_without_a_pair_is_searched_and_quoted(tmp_path: Path) -> None:
     """Before, base_model died with an IndexError, and nothing was released."""
     project = small_project(tmp_path, TALK)

@@ -73,9 +73,10 @@ def run_turns(call: Invocation, file: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
+    sure = "" if found.sure == 1 else f" ({found.sure:.0%})"
     out.print(one_line(call.say(
-        f"{path}：形式 {found.form}，编码 {found.encoding}，日期 {day or '没有'}，{len(found.turns)} 次发言",
-        f"{path}: form {found.form}, encoding {found.encoding}, date {day or 'none'}, {len(found.turns)} turns",
+        f"{path}：形式 {found.form}{sure}，编码 {found.encoding}，日期 {day or '没有'}，{len(found.turns)} 次发言",
+        f"{path}: form {found.form}{sure}, encoding {found.encoding}, date {day or 'none'}, {len(found.turns)} turns",
     )))  # fmt: skip
     for turn in found.turns:
         at_s = "" if turn.start_s is None else f" {clock(turn.start_s)}"

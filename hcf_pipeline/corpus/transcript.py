@@ -60,6 +60,7 @@ class Transcript:
     n_chars_before_first_label: int
     unknown_labels: Mapping[str, int]  # lines that begin with one, whether it is a speaker or words
     form: str = LABEL
+    sure: float = 1.0  # share of the heads that are written in that form; 1 where it is set, or has fields of its own
     encoding: str = UTF8  # of the file that the text was read from
     left_out: Mapping[str, int] = field(default_factory=dict)  # lines, by why they are in no turn
     chars_left_out: Mapping[str, int] = field(default_factory=dict)  # characters of those that may be speech
@@ -98,7 +99,9 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     left_out: Counter[str] = Counter()
     text = without_blocks(text, left_out)
     lines: Sequence[str] = text.split("\n")
-    form = form or grammar.line_forms.find(lines).form
+    sure = 1.0
+    if not form:
+        form, sure = grammar.line_forms.find(lines)
     if form == LABEL:
         lines = times_before_turns(lines, grammar.known_head(form), grammar.is_noise)
     places: dict[str, list[LabelPlace]] = {}
@@ -121,6 +124,7 @@ def _turns_of_lines(text: str, grammar: Grammar, form: str) -> Transcript:
     return replace(
         found,
         form=form if form in LINE_FORMS else "own",
+        sure=sure,
         left_out=dict(left_out),
         date=_date_of_heading(lines, grammar) or found.date,
         unknown_labels={**found.unknown_labels, **unknown},

@@ -224,6 +224,7 @@ def test_a_model_is_loaded_once_however_many_ask_for_it_first(finished: Finished
     assert len(found) == 4 and len(set(found)) == 1
 
 
+@pytest.mark.slow
 def test_a_conversation_moves_on_to_the_new_release_and_keeps_its_sources(project: Project) -> None:
     """The old release is cleared away while the conversation waits for the next question."""
     with chat(project) as terminal:

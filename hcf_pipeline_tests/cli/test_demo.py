@@ -106,6 +106,7 @@ def test_without_a_sample_the_clone_is_asked_for(tmp_path: Path, monkeypatch: py
         sample_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_demo_answers_in_a_project_that_init_wrote_for_other_transcripts(
     finished: Finished, tmp_path: Path
 ) -> None:

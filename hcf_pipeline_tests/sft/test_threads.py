@@ -97,6 +97,7 @@ def test_a_fit_computes_with_its_own_number_whatever_the_process_used_before(pai
     assert used[-3:] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_the_environments_number_of_threads_changes_no_byte(pairs: Path, tmp_path: Path) -> None:
     for number in ("1", "2"):
         subprocess.run(

@@ -390,6 +390,13 @@ def test_a_line_that_names_an_address_is_nobodys_turn() -> None:
     assert not any("example.org/a" in turn.text for turn in transcript.turns)
 
 
+def test_a_form_says_how_sure_it_is() -> None:
+    heading = written("### {l}\n\n{x}\n\n") * 4
+    assert read(heading).sure == 1
+    assert read(heading + "Bob: hello\n").sure == pytest.approx(16 / 17)
+    assert read(heading + "Bob: hello\n", SETTINGS.model_copy(update={"form": "heading"})).sure == 1
+
+
 def test_a_monologue_has_turns_of_the_host_alone() -> None:
     settings = CorpusSettings(host_labels=["Ann Lee"], guest_labels=[])
     assert rows(read("Ann Lee: one\ntwo\nAnn Lee: three", settings)) == [
