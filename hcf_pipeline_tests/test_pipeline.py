@@ -297,3 +297,20 @@ def test_broadcasts_are_asked_for_one_by_one(finished: Finished) -> None:
     assert len({hit["transcript"] for hit in hits}) == len(hits) == 8
     assert {"start_s", "link", "lines"} <= set(hits[0]) and hits[0]["start_s"] is None
     assert "--broadcasts" in finished.project.hcf("retrieve", "--help", "--lang", "en").stdout
+
+
+def test_real_sentences_of_the_sample_are_verbatim_and_made_up_ones_are_not(finished: Finished, tmp_path: Path) -> None:
+    path = sorted(file.relative_to(finished.project.corpus).as_posix() for file in finished.project.corpus.rglob("*.md"))[3]
+    spoken = turns_of(finished.project.corpus, path)
+    said = [(n, text.split("。")[0]) for n, (label, text) in enumerate(spoken, 1) if label == "江照野" and len(text) > 40][:5]
+    asked = next((n, text) for n, (label, text) in enumerate(spoken, 1) if label == "水友" and len(text) > 12)
+    file = tmp_path / "quotes.txt"
+    file.write_text("\n".join([*(text for _, text in said), asked[1], "木星上开着一家修车铺，老板姓王"]), encoding="utf-8")
+    found = [json.loads(line) for line in finished.project.hcf("verify", "--file", str(file), "--json").stdout.splitlines()]
+    assert [one["verdict"] for one in found] == ["verbatim"] * 5 + ["near", "not found"]
+    for (turn, _), one in zip(said, found, strict=False):
+        assert (path, turn) in {(match["transcript"], match["turn"]) for match in one["matches"]}
+    assert found[5]["only_by_others"] and (path, asked[0]) in {(m["transcript"], m["turn"]) for m in found[5]["matches"]}
+    shown = finished.project.hcf("--lang", "en", "verify", said[0][1].replace("我", "他") + "吗")
+    assert shown.returncode == 0 and "near, but not what was said" in shown.stdout and "quoted" in shown.stdout
+    assert finished.project.hcf("verify").returncode == 2 and finished.project.hcf("verify", "。").returncode == 1
