@@ -300,17 +300,47 @@ def test_broadcasts_are_asked_for_one_by_one(finished: Finished) -> None:
 
 
 def test_real_sentences_of_the_sample_are_verbatim_and_made_up_ones_are_not(finished: Finished, tmp_path: Path) -> None:
-    path = sorted(file.relative_to(finished.project.corpus).as_posix() for file in finished.project.corpus.rglob("*.md"))[3]
+    path = sorted(
+        file.relative_to(finished.project.corpus).as_posix() for file in finished.project.corpus.rglob("*.md")
+    )[3]
     spoken = turns_of(finished.project.corpus, path)
-    said = [(n, text.split("。")[0]) for n, (label, text) in enumerate(spoken, 1) if label == "江照野" and len(text) > 40][:5]
+    said = [
+        (n, text.split("。")[0]) for n, (label, text) in enumerate(spoken, 1) if label == "江照野" and len(text) > 40
+    ][:5]
     asked = next((n, text) for n, (label, text) in enumerate(spoken, 1) if label == "水友" and len(text) > 12)
     file = tmp_path / "quotes.txt"
-    file.write_text("\n".join([*(text for _, text in said), asked[1], "木星上开着一家修车铺，老板姓王"]), encoding="utf-8")
-    found = [json.loads(line) for line in finished.project.hcf("verify", "--file", str(file), "--json").stdout.splitlines()]
+    file.write_text(
+        "\n".join([*(text for _, text in said), asked[1], "木星上开着一家修车铺，老板姓王"]), encoding="utf-8"
+    )
+    found = [
+        json.loads(line) for line in finished.project.hcf("verify", "--file", str(file), "--json").stdout.splitlines()
+    ]
     assert [one["verdict"] for one in found] == ["verbatim"] * 5 + ["near", "not found"]
     for (turn, _), one in zip(said, found, strict=False):
         assert (path, turn) in {(match["transcript"], match["turn"]) for match in one["matches"]}
-    assert found[5]["only_by_others"] and (path, asked[0]) in {(m["transcript"], m["turn"]) for m in found[5]["matches"]}
+    assert found[5]["only_by_others"] and (path, asked[0]) in {
+        (m["transcript"], m["turn"]) for m in found[5]["matches"]
+    }
     shown = finished.project.hcf("--lang", "en", "verify", said[0][1].replace("我", "他") + "吗")
     assert shown.returncode == 0 and "near, but not what was said" in shown.stdout and "quoted" in shown.stdout
     assert finished.project.hcf("verify").returncode == 2 and finished.project.hcf("verify", "。").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "more"),
+    [("小顾头一个月的工资是多少？", ()), ("木星有几颗卫星？", ()), ("聊了什么？", ("--since", "2031-01-01"))],
+)
+def test_with_lang_en_every_word_of_ours_is_english(finished: Finished, question: str, more: tuple[str, ...]) -> None:
+    """What is Chinese then is what was said, who said it, and where."""
+    shown = finished.project.hcf("--lang", "en", "ask", question, *more).stdout
+    answer = finished.project.json("--lang", "en", "ask", question, *more)
+    for text in [
+        *(quote["text"] for quote in answer["quotes"]),
+        *(c["transcript"] for c in answer["citations"]),
+        "江照野",
+    ]:
+        shown = shown.replace(text, "")
+    generated = [line for line in shown.splitlines() if line.startswith("(toy model)")]  # the toy speaks Chinese
+    assert len(generated) == (0 if answer["abstained"] else 1)
+    ours = "\n".join(line for line in shown.splitlines() if line not in generated)
+    assert ours.strip() and not re.search(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]", ours)

@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-TOY_MARK = "（玩具模型）"
-NO_OWN_WORDS = "找到了和这个问题有关的段落，但里面没有{persona}自己说的话，所以只列出处。"
-NO_BROADCAST = "文稿里没有 {time} 的直播。"
-NEAREST = "离它最近的是 {days}。"
-ABSTAINED = "文字稿里没有找到和这个问题有关的内容，所以不作回答。"
+from hcf_pipeline.errors import Lang
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """What an answer says in words of ours."""
+
+    toy_mark: str  # before the text of a toy
+    abstained: str
+    no_own_words: str
+    no_broadcast: str
+    nearest: str
+    from_to: str
+    since: str
+    until: str
+    between: str  # days of a list
+    quote: str
+
+
+PHRASES: Mapping[Lang, Phrases] = {
+    "zh": Phrases(
+        toy_mark="（玩具模型）",
+        abstained="文字稿里没有找到和这个问题有关的内容，所以不作回答。",
+        no_own_words="找到了和这个问题有关的段落，但里面没有{persona}自己说的话，所以只列出处。",
+        no_broadcast="文稿里没有 {time} 的直播。",
+        nearest="离它最近的是 {days}。",
+        from_to="{since} 到 {until}",
+        since="{since} 以后",
+        until="{until} 以前",
+        between="、",
+        quote="「{text}」",
+    ),
+    "en": Phrases(
+        toy_mark="(toy model) ",
+        abstained="Nothing about this was found in the transcripts, so there is no answer.",
+        no_own_words="There are passages about this, but none of {persona}'s own words in them, so only the sources are listed.",
+        no_broadcast="There is no transcript of {time}. ",
+        nearest="The nearest are of {days}.",
+        from_to="{since} to {until}",
+        since="{since} or later",
+        until="{until} or earlier",
+        between=" and ",
+        quote="“{text}”",
+    ),
+}
 
 
 @dataclass(frozen=True)

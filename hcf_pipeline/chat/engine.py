@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hcf_pipeline.chat.answer import (
-    ABSTAINED,
-    NEAREST,
-    NO_BROADCAST,
-    NO_OWN_WORDS,
-    TOY_MARK,
+    PHRASES,
     Answer,
     Citation,
     Found,
     OwnWords,
+    Phrases,
 )
 from hcf_pipeline.chat.generate import Generator, load_generator
 from hcf_pipeline.chat.release import (
@@ -39,7 +36,7 @@ from hcf_pipeline.chat.release import (
 from hcf_pipeline.chat.serving import served_by
 from hcf_pipeline.corpus.link import fields_of, link_to
 from hcf_pipeline.corpus.tables import read_metadata
-from hcf_pipeline.errors import NotReady
+from hcf_pipeline.errors import Lang, NotReady
 from hcf_pipeline.hub.models import model_folder, require_unchanged
 from hcf_pipeline.lm.prompt import Exchange, Message, build_messages, system_prompt
 from hcf_pipeline.rag.chunking.lines import begins_at, shown
@@ -184,8 +181,8 @@ class Engine:
     def _search(self, query: Query, k: int | None, span: Span) -> list[Hit]:
         return self.retriever.search(query, k or self._sections.retrieval.top_k, *span)
 
-    def answer(self, question: str, exchanges: Sequence[Exchange] = (), span: Span = EVER) -> Answer:
-        *_, last = self.stream(question, exchanges, span=span)
+    def answer(self, question: str, exchanges: Sequence[Exchange] = (), span: Span = EVER, lang: Lang = "zh") -> Answer:
+        *_, last = self.stream(question, exchanges, span=span, lang=lang)
         assert isinstance(last, Answer)
         return last
 
@@ -195,25 +192,26 @@ class Engine:
         exchanges: Sequence[Exchange] = (),
         stop: threading.Event | None = None,
         span: Span = EVER,
+        lang: Lang = "zh",
     ) -> Iterator[Found | str | Answer]:
         """What retrieval found, then the model's text piece by piece, then the whole Answer.
 
-        When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
+        `lang` is that of the sentences that are ours. When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
         citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
         """
-        question = well_formed(question)
+        question, phrases = well_formed(question), PHRASES[lang]
         query = self.query(question, span)
         hits = self._search(query, None, span)
         if query.asks_only_when and not hits:
-            yield Answer((), (), self._no_broadcast(query), self.release.id, abstained=True, generated=False)
+            yield Answer((), (), self._no_broadcast(query, phrases), self.release.id, abstained=True, generated=False)
             return
         if not self.retriever.bears_on(query, hits):
-            yield Answer((), (), ABSTAINED, self.release.id, abstained=True, generated=False)
+            yield Answer((), (), phrases.abstained, self.release.id, abstained=True, generated=False)
             return
         found = self._found(query, hits)
         yield found
-        text = "".join(f"「{quote.text}」[{quote.n}]" for quote in found.quotes)
-        text = text or NO_OWN_WORDS.format(persona=self.release.persona)
+        text = "".join(f"{phrases.quote.format(text=quote.text)}[{quote.n}]" for quote in found.quotes)
+        text = text or phrases.no_own_words.format(persona=self.release.persona)
         if generator := self.generator:
             messages = self._messages(question, exchanges, hits)
             pieces: list[str] = []
@@ -222,23 +220,23 @@ class Engine:
                 yield piece
             text = attribute("".join(pieces).strip(), hits)
             if self.release.toy:
-                text = TOY_MARK + text
+                text = phrases.toy_mark + text
         yield Answer(
             found.quotes, found.citations, text, self.release.id, abstained=False, generated=generator is not None
         )
 
-    def _no_broadcast(self, query: Query) -> str:
+    def _no_broadcast(self, query: Query, phrases: Phrases) -> str:
         """That there is no broadcast of the time that is asked for, and which ones are nearest."""
         period = query.periods[0]
         near = self.retriever.nearest_days(period)
         if any(period.since <= day <= period.until for day in near):  # but not within the span
-            return ABSTAINED
+            return phrases.abstained
         since, until = (None if day in (datetime.date.min, datetime.date.max) else str(day) for day in period)
-        time = f"{since} 到 {until}" if since and until else f"{since} 以后" if since else f"{until} 以前"
-        listed = "、".join(map(str, near))
-        return NO_BROADCAST.format(time=since if since == until else time) + (
-            NEAREST.format(days=listed) if listed else ""
-        )
+        form = phrases.from_to if since and until else phrases.since if since else phrases.until
+        time = since if since == until else form.format(since=since, until=until)
+        listed = phrases.between.join(map(str, near))
+        said = phrases.no_broadcast.format(time=time) + (phrases.nearest.format(days=listed) if listed else "")
+        return said.strip()
 
     def _messages(self, question: str, exchanges: Sequence[Exchange], hits: Sequence[Hit]) -> list[Message]:
         chat = self._sections.chat

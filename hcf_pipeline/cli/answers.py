@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hcf_pipeline.chat.answer import Answer, Found
+from hcf_pipeline.chat.answer import PHRASES, Answer, Found
 from hcf_pipeline.cli.console import out
 from hcf_pipeline.errors import Lang
 from hcf_pipeline.text import clock, one_line
@@ -19,7 +19,7 @@ def show_own_words(found: Found, lang: Lang) -> None:
         for quote in (quote for quote in found.quotes if quote.label == label):
             turn = f"第 {quote.turn} 句" if lang == "zh" else f"turn {quote.turn}"
             where = f"[{quote.n}] {quote.date or '?'} {turn}{_time(quote.start_s)}"
-            out.print(f"  「{quote.text}」 ", (where, "cyan"))
+            out.print(f"  {PHRASES[lang].quote.format(text=quote.text)} ", (where, "cyan"))
 
 
 def show_quotations(answer: Answer, lang: Lang) -> None:

@@ -27,7 +27,7 @@ def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *
     note_unreleased(call, settings, values)
     with only_json():
         engine = engine_for(settings, values)
-        answer = engine.answer(question, span=span)
+        answer = engine.answer(question, span=span, lang=call.lang)
     if as_json:
         print_json(answer.as_json())
     else:

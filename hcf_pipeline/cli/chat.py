@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hcf_pipeline.chat.answer import TOY_MARK, Answer, Found
+from hcf_pipeline.chat.answer import PHRASES, Answer, Found
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words, show_quotations
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, show_error
 from hcf_pipeline.cli.reader import deleting_characters, read_line
@@ -131,7 +131,7 @@ class _Conversation:
         stop = threading.Event()
         pieces: list[str] = []
         with _interrupt_sets(stop):
-            for piece in self._engine.stream(question, self._exchanges, stop, self._span):
+            for piece in self._engine.stream(question, self._exchanges, stop, self._span, self._call.lang):
                 if isinstance(piece, Answer):
                     self._finish(question, "".join(pieces).strip(), piece)
                 elif isinstance(piece, Found):
@@ -160,7 +160,7 @@ class _Conversation:
             return
         if release.toy:  # a toy's words come after the hosts' own
             show_own_words(found, self._call.lang)
-        out.print(f"{one_line(release.persona)}：{TOY_MARK if release.toy else ''}", end="")
+        out.print(f"{one_line(release.persona)}：{PHRASES[self._call.lang].toy_mark if release.toy else ''}", end="")
 
     def _finish(self, question: str, said: str, answer: Answer) -> None:
         self._last = answer

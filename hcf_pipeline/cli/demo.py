@@ -32,7 +32,7 @@ def run_demo(call: Invocation) -> None:
     out.print(call.say(f"更新了 {n} 个产物，用时 {s:.1f} 秒。", f"{n} assets made in {s:.1f} s."))
     with only_json():
         engine = engine_for(settings)
-        answers = [(question, engine.answer(question)) for question in _questions(sample / QUESTIONS)]
+        answers = [(question, engine.answer(question, lang=call.lang)) for question in _questions(sample / QUESTIONS)]
     for question, answer in answers:
         out.print()
         out.print(call.say(f"问：{question}", f"Q: {question}"), style="bold")
