@@ -18,8 +18,9 @@ from hcf_pipeline_tests.conftest import clean_environment
 IUTF8 = 0x4000
 TIMEOUT_S = 60
 TAKE_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C on it is sent to this process
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # which heeds it, also where these tests run under nohup
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
