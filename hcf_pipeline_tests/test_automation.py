@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 
 from hcf_pipeline.asset_names import MADE
@@ -320,7 +322,11 @@ def test_the_log_reader_of_a_dead_run_is_ended_and_that_of_a_living_one_is_not(d
             log = tmp_path / run.run_id / "compute_logs" / "log.err"
             log.parent.mkdir(parents=True)
             log.touch()
-            readers.append(stack.enter_context(subprocess.Popen(["tail", "-F", "-c", "+0", str(log)])))
+            ignoring = "trap '' TERM; exec tail -F -c +0 \"$0\""  # as one does whose parents ignored it
+            readers.append(stack.enter_context(subprocess.Popen(["sh", "-c", ignoring, str(log)])))
+            deadline = time.monotonic() + 10
+            while psutil.Process(readers[-1].pid).cmdline()[:1] != ["tail"] and time.monotonic() < deadline:
+                time.sleep(0.01)
             stack.callback(readers[-1].kill)
         of_dead, of_living = readers
         daemon.ask("new_transcripts")

@@ -168,7 +168,7 @@ def _end_log_readers(runs: Collection[str]) -> None:
             )  # not process_iter: it may hand out one that had this number before, and no signal
             command = process.cmdline()
             if command[:2] == ["tail", "-F"] and not set(Path(command[-1]).parts).isdisjoint(runs):
-                process.terminate()
+                process.kill()  # it has nothing to lose, and may have inherited that it ignores gentler wishes
         except psutil.Error:  # gone meanwhile, or another user's
             continue
 
