@@ -140,6 +140,7 @@ def test_a_file_that_is_still_being_written_waits_and_the_others_do_not(daemon: 
     assert daemon.requested() == [["turn_table"]]
 
 
+@pytest.mark.slow
 def test_what_changes_while_an_asset_is_being_made_is_made_again_and_once(daemon: Daemon, project: Project) -> None:
     """Dagster's built-in conditions lose this update (issues 33587, 33656, 34067, 24650)."""
     write(project, "2024-07-02.md")

@@ -55,6 +55,7 @@ def test_a_changed_serving_setting_makes_a_release_and_its_answers_and_nothing_e
     assert released(project)["serving"]["chat.max_new_tokens"] == 12
 
 
+@pytest.mark.slow
 def test_what_is_tried_changes_one_answer_and_no_release(finished: Finished) -> None:
     citations = finished.project.json("ask", QUESTION, "-s", "retrieval.top_k=2")["citations"]
     assert len(citations) == 2 and len(finished.project.json("ask", QUESTION)["citations"]) == 5
