@@ -196,8 +196,8 @@ class Engine:
     ) -> Iterator[Found | str | Answer]:
         """What retrieval found, then the model's text piece by piece, then the whole Answer.
 
-        `lang` is that of the sentences that are ours. When nothing in the corpus bears on the question there is the Answer alone, which says so. A [n] that names no
-        citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
+        `lang` is that of the sentences that are ours. When nothing in the corpus bears on the question there is the Answer
+        alone, which says so. A [n] that names no citation never comes out. Setting `stop` ends the text early. A reader who pauses keeps nobody waiting.
         """
         question, phrases = well_formed(question), PHRASES[lang]
         query = self.query(question, span)

@@ -18,7 +18,7 @@ def show_own_words(found: Found, lang: Lang) -> None:
         out.print(f"{one_line(label)}{'的原话' if lang == 'zh' else ', verbatim'}", style="bold")
         for quote in (quote for quote in found.quotes if quote.label == label):
             turn = f"第 {quote.turn} 句" if lang == "zh" else f"turn {quote.turn}"
-            where = f"[{quote.n}] {quote.date or '?'} {turn}{_time(quote.start_s)}"
+            where = f"[{quote.n}] {quote.date or '?'} {turn}{at_time(quote.start_s)}"
             out.print(f"  {PHRASES[lang].quote.format(text=quote.text)} ", (where, "cyan"))
 
 
@@ -34,13 +34,14 @@ def show_citations(answer: Answer, lang: Lang) -> None:
     for citation in answer.citations:
         first, last = citation.turns
         turns = f"第 {first}–{last} 句" if lang == "zh" else f"turns {first}–{last}"
-        where = f"{citation.date or '?'}  {one_line(citation.transcript)}  {turns}{_time(citation.start_s)}"
+        where = f"{citation.date or '?'}  {one_line(citation.transcript)}  {turns}{at_time(citation.start_s)}"
         out.print(f"[{citation.n}] {where}", style="dim")
         if citation.link:
             out.print(f"    {one_line(citation.link)}", style="dim")
 
 
-def _time(start_s: float | None) -> str:
+def at_time(start_s: float | None) -> str:
+    """A time to stand behind the number of a turn; "" where it has none."""
     return "" if start_s is None else f" {clock(start_s)}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcf_pipeline.cli.answers import at_time
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.cli.unreleased import note_unreleased
 from hcf_pipeline.errors import UserError
@@ -13,7 +14,7 @@ from hcf_pipeline.few import few
 from hcf_pipeline.jsonl import read_objects
 from hcf_pipeline.rag.search.dates import Span
 from hcf_pipeline.rag.search.hits import Hit
-from hcf_pipeline.text import clock, one_line
+from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
     from hcf_pipeline.chat.engine import Engine
@@ -47,8 +48,7 @@ def run_retrieve(
     else:
         for n, hit in enumerate(found[0], 1):
             where = f"{one_line(hit.transcript)}  {call.say('第', 'turns')} {hit.turns[0]}–{hit.turns[1]}"
-            time = "" if hit.start_s is None else f" {clock(hit.start_s)}"
-            out.print((f"[{n}]", "bold"), f" {hit.date or '?'}  {where}{time}  {hit.score:.3f}")
+            out.print((f"[{n}]", "bold"), f" {hit.date or '?'}  {where}{at_time(hit.start_s)}  {hit.score:.3f}")
             if link := link_of(engine, hit):
                 out.print(one_line(link), style="dim")
             out.print(hit.text, style="dim")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcf_pipeline.cli.answers import at_time
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.cli.words import refusal
 from hcf_pipeline.errors import UserError
-from hcf_pipeline.text import clock, one_line
+from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
     from hcf_pipeline.corpus.transcript import Turn
@@ -79,11 +80,12 @@ def run_turns(call: Invocation, file: Path, *, as_json: bool) -> None:
         f"{path}: form {found.form}{sure}, encoding {found.encoding}, date {day or 'none'}, {len(found.turns)} turns",
     )))  # fmt: skip
     for turn in found.turns:
-        at_s = "" if turn.start_s is None else f" {clock(turn.start_s)}"
         flags = f" [{turn.flags}]" if turn.flags else ""
         style = "green" if turn.side == "host" else "cyan"
         out.print(
-            f"{turn.no:>4}{at_s} ", (one_line(f"{turn.side} {turn.label}"), style), one_line(f"{flags}  {turn.text}")
+            f"{turn.no:>4}{at_time(turn.start_s)} ",
+            (one_line(f"{turn.side} {turn.label}"), style),
+            one_line(f"{flags}  {turn.text}"),
         )
     for title, counts in (
         (call.say("没有设置的称呼", "labels that are not set"), found.unknown_labels),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcf_pipeline.cli.answers import at_time
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.errors import UserError
-from hcf_pipeline.text import clock, one_line
+from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
     from hcf_pipeline.chat.engine import Engine
@@ -97,6 +98,5 @@ def _show(call: Invocation, found: Verification, engine: Engine) -> None:
 
 
 def _place(call: Invocation, match: Match) -> str:
-    time = "" if match.start_s is None else f" {clock(match.start_s)}"
     turn = call.say(f"第 {match.turn} 句", f"turn {match.turn}")
-    return f"{match.date or '?'}  {match.transcript}  {turn}{time}  {match.label}"
+    return f"{match.date or '?'}  {match.transcript}  {turn}{at_time(match.start_s)}  {match.label}"

@@ -44,9 +44,13 @@ def date_in(text: str, order: DateOrder = "day") -> datetime.date | None:
     return next(_days(text, order), None)
 
 
+def without_ending(path: str) -> str:
+    return _ENDING.sub("", path)
+
+
 def date_of_path(path: str, order: DateOrder = "day") -> datetime.date | None:
     """The day in the name of a file, else in its folders and its name."""
-    path = _ENDING.sub("", path)
+    path = without_ending(path)
     folders, _, name = path.rpartition("/")
     return date_in(name, order) or (date_in(path, order) if folders else None)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from hcf_pipeline.corpus.dates import without_ending
+
 _DIGITS = {"零": 0, "〇": 0, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9}
 _UNITS = {"十": 10, "百": 100, "千": 1000}
 _CHINESE = "".join((*_DIGITS, *_UNITS))
@@ -28,7 +30,6 @@ _LAYOUTS = tuple(
         r"^(?P<number>\d{1,5})(?!\d)",
     )
 )
-_ENDING = re.compile(r"\.[A-Za-z]\w{0,4}$")
 
 
 class Episode(NamedTuple):
@@ -40,7 +41,7 @@ class Episode(NamedTuple):
 
 def episode_of(path: str) -> Episode | None:
     """The episode that the name of a file says, or its innermost folder that says one; None where none does."""
-    path = _ENDING.sub("", path)
+    path = without_ending(path)
     for part in reversed(path.split("/")):
         found = next((found for layout in _LAYOUTS if (found := layout.search(part))), None)
         if found and (number := _value(found["number"])) is not None:

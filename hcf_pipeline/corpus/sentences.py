@@ -21,71 +21,15 @@ _ENDS = re.compile(rf"[。！？!?…]+[{re.escape(CLOSING)}]*|\n+|\.+[{re.escap
 _ENDS_OR_SEMICOLONS = re.compile(rf"{_ENDS.pattern}|[；;]+")
 _INITIALS = re.compile(r"(?:[a-z]\.)+[a-z]")  # a.m, u.s
 _TOKEN = re.compile(r"(?:[^\W\d_\u2e80-\u9fff\uac00-\ud7af]|\.)*$")
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "vs",
-        "etc",
-        "e.g",
-        "i.e",
-        "cf",
-        "approx",
-        "no",
-        "vol",
-        "fig",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "dept",
-        "est",
-        "gen",
-        "col",
-        "lt",
-        "sgt",
-        "rev",
-        "hon",
-        "gov",
-        "sen",
-        "rep",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "bzw",
-        "z.b",
-        "d.h",
-        "u.a",
-        "ca",
-        "nr",
-        "bsp",
-        "m",
-        "mme",
-        "mlle",
-        "p.ex",
-        "ej",
-        "sra",
-        "dra",
-    ]
-)
-_NEVER_LAST = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "cf", "z.b", "d.h", "bzw", "mme", "mlle"]
-)
+_ABBREVIATIONS = frozenset({
+    "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "vs", "etc", "e.g", "i.e", "cf", "approx", "no", "vol", "fig", "inc", "ltd",
+    "co", "corp", "dept", "est", "gen", "col", "lt", "sgt", "rev", "hon", "gov", "sen", "rep", "jan", "feb", "mar", "apr", "jun",
+    "jul", "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "z.b", "d.h", "u.a", "ca", "nr", "bsp", "m", "mme", "mlle", "p.ex",
+    "ej", "sra", "dra",
+})  # fmt: skip
+_NEVER_LAST = frozenset({
+    "mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "cf", "z.b", "d.h", "bzw", "mme", "mlle",
+})  # fmt: skip
 
 
 def sentence_ends(text: str, end: int | None = None, *, semicolons: bool = False) -> list[int]:
@@ -131,9 +75,8 @@ def last_full_stop(text: str, start: int, end: int) -> int:
     """The position behind the last full stop of `text[start:end]` that ends a sentence; 0 where there is none."""
     at = text.rfind(".", start, end)
     while at >= start:
-        found = _ENDS.match(text, at)
-        if found and found.end() <= end and _ends(text, found):
-            return found.end()
+        if stop := _full_stop(text, at, end):
+            return stop
         at = text.rfind(".", start, at)
     return 0
 
@@ -142,11 +85,16 @@ def first_full_stop(text: str, start: int, end: int) -> int:
     """The position behind the first full stop of `text[start:end]` that ends a sentence; 0 where there is none."""
     at = text.find(".", start, end)
     while at >= 0:
-        found = _ENDS.match(text, at)
-        if found and found.end() <= end and _ends(text, found):
-            return found.end()
+        if stop := _full_stop(text, at, end):
+            return stop
         at = text.find(".", at + 1, end)
     return 0
+
+
+def _full_stop(text: str, at: int, end: int) -> int:
+    """The position behind the full stop at a place, where it ends a sentence of `text[:end]`; else 0."""
+    found = _ENDS.match(text, at)
+    return found.end() if found and found.end() <= end and _ends(text, found) else 0
 
 
 def whole_words(text: str, start: int, end: int) -> int:

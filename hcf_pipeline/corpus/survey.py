@@ -186,7 +186,8 @@ def survey(folder: Path, host: str | None = None) -> Survey:
             "noise": [p for p, n in noise.items() if n],
         }
     )
-    parsed = {path: read_bytes(raw, path, Grammar(settings)) for path, raw in data.items()}
+    grammar = Grammar(settings)
+    parsed = {path: read_bytes(raw, path, grammar) for path, raw in data.items()}
     good = {path: one for path, one in parsed.items() if isinstance(one, Transcript)}
     chars: Counter[str] = Counter()
     turns: Counter[str] = Counter()
@@ -210,7 +211,6 @@ def survey(folder: Path, host: str | None = None) -> Survey:
     ordered = [label for label in ordered if label not in also]
     turns[ordered[0]] += sum(turns[label] for label in also)
     hosts = [ordered[0], *also]
-    chosen = Grammar(settings.model_copy(update={"host_labels": hosts, "guest_labels": ordered[1:]}))
     readings = {path: Reading.of(one) for path, one in good.items()}
     reading = total(readings.values())
     if reading.is_implausible():
@@ -223,7 +223,7 @@ def survey(folder: Path, host: str | None = None) -> Survey:
         encodings=dict(Counter(one.encoding for one in good.values()).most_common()),
         labels=tuple((label, turns[label]) for label in ordered),
         anybody=len(ordered) - 1 > MAX_NAMED_GUESTS,
-        n_dated=sum(bool(chosen.date_of(path) or one.date) for path, one in good.items()),
+        n_dated=sum(bool(grammar.date_of(path) or one.date) for path, one in good.items()),
         date_order=order,
         noise=tuple((pattern, count) for pattern, count in noise.most_common() if count),
         without_turns=tuple((path, one.reason) for path, one in parsed.items() if not isinstance(one, Transcript)),

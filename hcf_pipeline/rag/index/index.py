@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import file_sha256
-from hcf_pipeline.rag.arrays import Ids, Mask, Vectors
+from hcf_pipeline.rag.arrays import Floats, Ids, Mask, Vectors
 from hcf_pipeline.rag.chunking.chunks import Chunk
 from hcf_pipeline.rag.index.bm25 import LexicalIndex
 from hcf_pipeline.rag.index.segments import Segment
@@ -106,6 +106,13 @@ class Index:
             if first < last
         ]
         return np.concatenate(parts)
+
+    def with_neighbours(self, scores: Floats, share: float) -> Floats:
+        """Scores of all rows, each with a share of those of the rows that it goes on from and that go on from it."""
+        around = scores.copy()
+        around[1:] += share * scores[:-1] * self.joined
+        around[:-1] += share * scores[1:] * self.joined
+        return around
 
     def place(self, row: int) -> tuple[str, datetime.date | None]:
         """(transcript, date) of one row."""

@@ -1,12 +1,12 @@
 """The terms of a text, in any script: no segmenter, nothing learnt.
 
 Scripts that put no space between words (Chinese, Japanese, Thai; Korean, whose words are phrases) are compared by their
-characters and the pairs of neighbouring ones. All others by words and the pairs of neighbouring ones: lower case, digits
-apart from letters (iPhone15 and iphone 15 meet), a number with its decimals, an English plural as its singular. Both stand
-in one index, side by side in one text. Traditional characters are compared as simplified ones.
+characters and the pairs of neighbouring ones. All others by words: lower case, digits apart from letters (iPhone15 and
+iphone 15 meet), a number with its decimals, an English plural as its singular. Both stand in one index, side by side in
+one text, and a word makes pairs with the characters beside it (15万). Traditional characters are compared as simplified ones.
 
 A term is an int64 of at most 43 bits: the code point of a character, two of 21 bits each, a word's hash behind WORD, or that
-of two words behind WORD_PAIR. Two of a million words share a hash once in nine corpora.
+of a pair with a word behind WORD_PAIR. Two of a million words share a hash in one corpus of five.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SIGMAS = frozenset("σς")  # which of the two a capital becomes, its neighbours
 
 # What a code point is to a term. What is none of it stands between words, and is nothing between characters.
 NOTHING, LINE, CHARACTER, LETTER, DIGIT, INSIDE_WORD, INSIDE_NUMBER, SILENT = range(8)
-_APOSTROPHES, _POINT, _COMMA = "'’ʼ＇", ".", ","
+_APOSTROPHES, _POINT, _COMMA = "'’ʼ", ".", ","
 _SILENT = "\u00ad\u0640\u200b\u200c\u200d\u2060\ufeff"  # soft hyphen, tatweel, zero-width characters: written or not
 _MULTIPLIER, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
@@ -193,7 +193,7 @@ def _hashes_of_words(codes: Ints, letters: Ints, begins: Ints) -> Ints:
     second, third = values[starts + np.maximum(sizes - 2, 0)], values[starts + np.maximum(sizes - 3, 0)]
     plural = (sizes > 3) & (last == ord("s")) & (second != ord("s")) & (second != ord("u"))
     on_y = plural & (sizes > 4) & (second == ord("e")) & (third == ord("i"))
-    end = np.maximum(sizes - 1, 0)
+    end = sizes - 1
     sums -= np.where(plural, last * powers[end], 0)
     gone = powers[np.maximum(end - 1, 0)] * second + powers[np.maximum(end - 2, 0)] * (third - np.uint64(ord("y")))
     sums -= np.where(on_y, gone, 0)

@@ -271,13 +271,10 @@ class Retriever:
     def _lexical(self, query_terms: QueryTerms) -> Floats:
         """Share of the attainable BM25 for each row, with its neighbours'."""
         scores, best = self._index.lexical.scores(query_terms, self._settings.k1, self._settings.b)
-        share, joined = self._settings.neighbour_share, self._index.joined
+        share = self._settings.neighbour_share
         if best > 0:
             scores /= np.float32(best * (1 + 2 * share))
-        around = scores * np.float32(1)
-        around[1:] += share * scores[:-1] * joined
-        around[:-1] += share * scores[1:] * joined
-        return around
+        return self._index.with_neighbours(scores, share)
 
     def _dense(self, vector: Vectors, rows: Ids) -> Floats:
         """Cosine for each of some rows, with its neighbours'."""

@@ -6,8 +6,8 @@ not found  nothing is close enough
 
 Candidates are the chunks that hold most of the quotation's terms by weight; in each, with the chunks beside it, the stretch
 that is most like the quotation is found by rapidfuzz (partial_ratio_alignment, Indel similarity over characters: one
-character changed of n costs 1/n). How like it has to be was chosen on real turns of which a fifth of the characters were
-changed, and on sentences made up in the same style (docs/retrieval.md).
+character changed of n costs 1/n). How like it has to be was chosen on real sentences of which a fifth of the characters were
+changed, and on others put together of two halves (docs/retrieval.md).
 """
 
 from __future__ import annotations
@@ -106,9 +106,7 @@ def _candidates(quote: str, index: Index) -> list[int]:
     scores, _ = index.lexical.scores(index.lexical.ask(quote), 0.0, 0.0)
     if index.live is not None:
         scores = np.where(index.live, scores, 0)
-    around = scores.copy()  # of a quotation that begins in one chunk and ends in the next, each holds a part
-    around[1:] += 0.5 * scores[:-1] * index.joined
-    around[:-1] += 0.5 * scores[1:] * index.joined
+    around = index.with_neighbours(scores, 0.5)  # of a quotation that ends in the next chunk each holds a part
     n = min(N_HOLDING, len(around))
     best = np.argpartition(-around, n - 1)[:n]
     best = best[np.argsort(-around[best], kind="stable")]
@@ -201,10 +199,9 @@ def _nearest(wanted: str, text: str) -> tuple[float, tuple[int, int]]:
         equal = [op for op in Indel.opcodes(wanted, text[start:end]) if op.tag == "equal"]
         if equal:  # without what the quotation has nothing of at both ends
             start, end = start + equal[0].dest_start, start + equal[-1].dest_end
-            stretch = text[start:end]
+            held = sum(op.src_end - op.src_start for op in equal)
             # what is in the quotation and was not said weighs in full, however short the stretch that is like the rest
-            held = sum(op.src_end - op.src_start for op in Indel.opcodes(wanted, stretch) if op.tag == "equal")
-            similarity = min(Indel.normalized_similarity(wanted, stretch), held / len(wanted))
+            similarity = min(2 * held / (len(wanted) + end - start), held / len(wanted))
             if similarity > best:
                 best, place = similarity, (start, end)
     return min(best, 0.999), place
