@@ -7,6 +7,7 @@ after which no capital follows: not in 3.5, in example.org, after Mr. or J., in 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from hcf_pipeline.corpus.scripts import is_spaced
@@ -113,12 +114,11 @@ def _in_word(c: str) -> bool:
 
 def chars_of(texts: Iterable[str]) -> int:
     """How many characters say as much as one of a script without spaces, judged by the first letters of some texts."""
-    n_spaced = n = 0
+    counts: Counter[str] = Counter()
+    left = LOOKED_AT
     for text in texts:
-        for c in text[: LOOKED_AT - n]:
-            n += 1
-            if c.isalpha():
-                n_spaced += 1 if is_spaced(c) else -SPACED_CHARS
-        if n >= LOOKED_AT:
+        counts.update(text[:left])
+        if (left := left - len(text)) <= 0:
             break
+    n_spaced = sum(n if is_spaced(c) else -SPACED_CHARS * n for c, n in counts.items() if c.isalpha())
     return SPACED_CHARS if n_spaced > 0 else 1

@@ -38,6 +38,8 @@ _SILENT = "\u00ad\u0640\u200b\u200c\u200d\u2060\ufeff"  # soft hyphen, tatweel, 
 _MULTIPLIER, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 Codes = npt.NDArray[np.int32]
+Kinds = npt.NDArray[np.int8]
+_WIDTHS = np.array([0, 0, SPACED_CHARS, 1, 1, 0, 0, 0], dtype=np.int64)  # of each kind, in thirds of a character
 
 
 class Units(NamedTuple):
@@ -100,12 +102,28 @@ def _pairs_in(units: Units, wanted: Mask) -> tuple[Ints, Ints]:
 def occurrences(texts: Sequence[str], terms: Ints) -> tuple[Ints, Ints, Ints]:
     """(texts, places, terms) of every place where one of some sorted terms stands, the terms as positions.
 
-    A place is as in Units; a pair stands where it begins.
+    A place is as in Units; a pair stands where it begins. Asked for each question of scores of texts, so only what may be one
+    of the terms is made: the characters that they are made of, the pairs of these, and words where a word is asked for.
     """
-    units = units_of(texts)
-    found, at = terms_in(units)
-    which, kept = members(found, terms)
-    return units.owners[at[kept]], units.places[at[kept]], which
+    words_asked = bool(len(terms)) and bool(terms[-1] >= WORD)
+    units = units_of(texts, hashed=words_asked)
+    is_char = units.terms < WORD
+    of_characters = terms[terms < WORD]
+    parts = np.zeros(int(units.terms[is_char].max(initial=0)) + 1, dtype=np.bool_)
+    wanted = np.concatenate([of_characters >> SHIFT, of_characters & ((1 << SHIFT) - 1)])
+    parts[wanted[wanted < len(parts)]] = True
+    may_be = is_char & parts[np.where(is_char, units.terms, 0)]
+    first = np.flatnonzero(may_be[:-1] & may_be[1:] & units.is_joined[:-1])
+    at = [np.flatnonzero(may_be), first]
+    found = [units.terms[at[0]], (units.terms[first] << SHIFT) | units.terms[first + 1]]
+    if words_asked:
+        word = np.flatnonzero(~is_char)
+        mixed, begins = _pairs_in(units, np.append(units.is_joined[:-1] & (is_char[1:] != is_char[:-1]), False))
+        at += [word, begins]
+        found += [units.terms[word], mixed]
+    which, kept = members(np.concatenate(found), terms)
+    here = np.concatenate(at)[kept]
+    return units.owners[here], units.places[here], which
 
 
 def sampled_pairs(texts: Sequence[str], one_in: int) -> tuple[Ints, Ints]:
@@ -126,62 +144,65 @@ def members(found: Ints, terms: Ints) -> tuple[Ints, Ints]:
     return which[kept], kept
 
 
-def units_of(texts: Sequence[str]) -> Units:
+def units_of(texts: Sequence[str], *, hashed: bool = True) -> Units:
+    """Without `hashed` every word is WORD: enough to know what stands between characters."""
     codes = _compared(_code_points(texts))
     if codes is None:
         texts = [_folded(text) for text in texts]
         codes = _code_points(texts)
+    kinds = _kinds(codes)
     owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(text) for text in texts])
-    return _units(codes.astype(np.int64), _kinds(codes), owners, len(texts))
-
-
-def _units(codes: Ints, kinds: npt.NDArray[np.int8], owners: Ints, n_texts: int) -> Units:
     codes, kinds, owners = _without_signs_in_words(codes, kinds, owners)
-    lines = np.cumsum(kinds == LINE)
     in_word = (kinds == LETTER) | (kinds == DIGIT)
     goes_on = np.zeros(len(codes), dtype=np.bool_)  # whether a letter or digit belongs to the word of the one before
     goes_on[1:] = in_word[1:] & (kinds[1:] == kinds[:-1]) & (owners[1:] == owners[:-1])
     begins = np.flatnonzero((in_word & ~goes_on) | (kinds == CHARACTER))
-    terms = codes[begins]
+    terms = codes[begins].astype(np.int64)
     is_word = in_word[begins]
     if is_word.any():
-        terms[is_word] = WORD | _hashes_of_words(codes, np.flatnonzero(in_word), begins[is_word])
-    thirds = np.cumsum(np.where(kinds == CHARACTER, SPACED_CHARS, in_word.astype(np.int64)))
-    before = np.concatenate([[0], thirds])
-    of_text = before[np.searchsorted(owners, np.arange(n_texts))]
+        words = _hashes_of_words(codes, np.flatnonzero(in_word), begins[is_word]) if hashed else 0
+        terms[is_word] = WORD | words
+    widths = _WIDTHS[kinds]
+    until = np.cumsum(widths)  # thirds of a character, over all texts
+    starts = np.searchsorted(owners, np.arange(len(texts)))
+    before = np.append(until - widths, until[-1:])[starts] if len(codes) else np.zeros(len(texts), np.int64)
     owner = owners[begins]
+    places = (until[begins] - widths[begins] - before[owner]) // SPACED_CHARS
+    lines = np.cumsum(kinds == LINE)[begins]
     joined = np.zeros(len(begins), dtype=np.bool_)
-    if len(begins):
-        joined[:-1] = (owner[1:] == owner[:-1]) & (lines[begins[1:]] == lines[begins[:-1]])
-    return Units(terms, owner, (before[begins] - of_text[owner]) // SPACED_CHARS, joined)
+    joined[:-1] = (owner[1:] == owner[:-1]) & (lines[1:] == lines[:-1])
+    return Units(terms, owner, places, joined)
 
 
-def _without_signs_in_words(
-    codes: Ints, kinds: npt.NDArray[np.int8], owners: Ints
-) -> tuple[Ints, npt.NDArray[np.int8], Ints]:
+def _without_signs_in_words(codes: Codes, kinds: Kinds, owners: Ints) -> tuple[Codes, Kinds, Ints]:
     """Without apostrophes inside words, commas inside numbers (1,000) and vowel points; the point of a decimal number becomes
     a digit of it."""
     signs = np.flatnonzero(kinds >= INSIDE_WORD)
-    if not len(signs):
+
+    def beside(signs: Ints, step: int) -> Kinds:
+        """What stands so many places on in the same text."""
+        places = np.clip(signs + step, 0, len(kinds) - 1)
+        found: Kinds = np.where((places == signs + step) & (owners[places] == owners[signs]), kinds[places], NOTHING)
+        return found
+
+    before = beside(signs, -1)
+    silent = signs[kinds[signs] == SILENT]
+    in_words = signs[(kinds[signs] == INSIDE_WORD) & (before == LETTER)]
+    in_words = in_words[beside(in_words, 1) == LETTER]
+    in_numbers = signs[(kinds[signs] == INSIDE_NUMBER) & (before == DIGIT)]
+    in_numbers = in_numbers[beside(in_numbers, 1) == DIGIT]
+    commas, points = (in_numbers[codes[in_numbers] == ord(sign)] for sign in (_COMMA, _POINT))
+    thousands = (beside(commas, 2) == DIGIT) & (beside(commas, 3) == DIGIT) & (beside(commas, 4) != DIGIT)
+    kinds[points] = DIGIT
+    gone = np.concatenate([silent, in_words, commas[thousands]])
+    if not len(gone):
         return codes, kinds, owners
-    padded = np.concatenate([kinds, np.zeros(5, np.int8)])  # behind the end, and before the start, nothing stands
-    of = np.concatenate([owners, np.full(5, -1)])
-    before = np.where(of[signs - 1] == of[signs], padded[signs - 1], NOTHING)
-    after = np.where(of[signs + 1] == of[signs], padded[signs + 1], NOTHING)
-    decimal = (before == DIGIT) & (after == DIGIT)
-    is_comma = codes[signs] == ord(_COMMA)
-    thousands = decimal & is_comma & (padded[signs + 2] == DIGIT) & (padded[signs + 3] == DIGIT)
-    thousands &= padded[signs + 4] != DIGIT
-    apostrophe = (kinds[signs] == INSIDE_WORD) & (before == LETTER) & (after == LETTER)
-    silent = kinds == SILENT
-    kinds = np.where(kinds >= INSIDE_WORD, np.int8(NOTHING), kinds)
-    kinds[signs[decimal & (codes[signs] == ord(_POINT))]] = DIGIT
-    kept = ~silent
-    kept[signs[apostrophe | thousands]] = False
+    kept = np.ones(len(codes), dtype=np.bool_)
+    kept[gone] = False
     return codes[kept], kinds[kept], owners[kept]
 
 
-def _hashes_of_words(codes: Ints, letters: Ints, begins: Ints) -> Ints:
+def _hashes_of_words(codes: Codes, letters: Ints, begins: Ints) -> Ints:
     """A number of HASH_BITS bits for each word; `letters` are all letters and digits, `begins` those that begin a word."""
     starts = np.searchsorted(letters, begins)
     sizes = np.diff(np.append(starts, len(letters)))
@@ -250,10 +271,10 @@ def _alone(c: str) -> int:
     return ord(compared) if compared else DROPPED
 
 
-def _kinds(codes: Codes) -> npt.NDArray[np.int8]:
+def _kinds(codes: Codes) -> Kinds:
     """What each code point is, decided once for each distinct one."""
     table = _kind_table()
-    kinds: npt.NDArray[np.int8] = table[codes]
+    kinds: Kinds = table[codes]
     if len(unseen := np.unique(codes[kinds < 0])):
         table[unseen] = [_kind(chr(code)) for code in unseen]
         kinds = table[codes]
@@ -261,7 +282,7 @@ def _kinds(codes: Codes) -> npt.NDArray[np.int8]:
 
 
 @cache
-def _kind_table() -> npt.NDArray[np.int8]:
+def _kind_table() -> Kinds:
     return np.full(0x110000, -1, dtype=np.int8)
 
 
