@@ -97,7 +97,7 @@ def main() -> None:
         for name, half in halves.items():
             _several_of_a_broadcast(retriever, name, [(q, answers[q.text]) for q in half if q.text in answers])
         groups = {name: group for name, group in {**halves, **unanswerable}.items() if group}
-        _threshold(retriever, groups, sections.retrieval.min_score)
+        _threshold(retriever, groups, retriever.fusion.min_score.value)
         _dated(retriever, groups, sections.retrieval.top_k)
 
 

@@ -51,6 +51,7 @@ def test_status_says_that_all_is_fresh_and_names_the_release(finished: Finished)
     states = {asset["name"]: asset["state"] for asset in status["assets"]}
     assert states == dict.fromkeys({*MADE, *SOURCES}, "fresh")
     assert status["release"] == finished.refreshed["release"] and status["quarantined"] == []
+    assert status["retrieval"]["dense_weight"]["why"] == "set" and status["retrieval"]["min_score"]["why"] == "few"
     assert all(asset["version"] for asset in status["assets"])
 
 

@@ -38,6 +38,8 @@ def test_a_release_names_everything_that_an_answer_depends_on(finished: Finished
     assert set(shown["parts"]) == {"adapter", "base", "index", "encoder", "turns"}
     assert set(shown["corpora"]) == {"adapter", "index"}
     assert shown["serving"]["retrieval.dense_weight"] == 0.02 and shown["serving"]["base.quantize"] in ("none", "4bit")
+    assert shown["fusion"]["dense_weight"] == {"value": 0.02, "by": "setting"}
+    assert shown["fusion"]["min_score"] == {"value": 0.15, "by": "default"}
     assert {"chat.temperature", "encoder.query_prompt", "retrieval.today"} <= set(shown["serving"])
     assert (shown["format"], shown["reranker"], shown["lost"]) == (2, None, [])
 

@@ -265,8 +265,8 @@ class Engine:
 
         encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
         reranker = open_reranker(self.release.reranker, self._store.home, self._sections)
-        index = self._verified(INDEX).path
-        return Retriever.open(index, encoder, self._sections.retrieval, reranker, verified=True)
+        index, retrieval = self._verified(INDEX).path, self._sections.retrieval
+        return Retriever.open(index, encoder, retrieval, reranker, verified=True, fusion=self.release.fusion)
 
     def _open_generator(self) -> Generator:
         return load_generator(model_folder(self._verified(BASE)), self._verified(ADAPTER).path, self._sections)

@@ -20,6 +20,7 @@ from hcf_pipeline.asset_names import CHUNK_TABLE, PARSED_PAIRS, RAW_TRANSCRIPTS,
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.files import hash_of
 from hcf_pipeline.hub.models import ModelSource
+from hcf_pipeline.rag.search.fusion import Fusion
 from hcf_pipeline.store import Artifact, Store
 
 POINTER = "release.json"
@@ -49,11 +50,21 @@ class Release:
     toy: bool  # the base is the embedded one
     serving: Mapping[str, object]  # the settings that change an answer, by name: "retrieval.top_k" -> 5
     reranker: ModelSource | None = None
+    fusion: Fusion | None = (
+        None  # what "auto" comes to in [retrieval]; None in older releases, whose settings are numbers
+    )
     format: int = FORMAT
 
     @property
     def id(self) -> str:
-        return hash_of(asdict(self))
+        return hash_of(self.as_json())
+
+    def as_json(self) -> dict[str, object]:
+        """What release.json holds."""
+        written = asdict(self)
+        if self.fusion is None:
+            del written["fusion"]  # so that the id of an older one stays as it is
+        return written
 
     @property
     def pinned(self) -> tuple[Pinned, ...]:
@@ -64,7 +75,7 @@ class Release:
         return ADAPTER in self.parts
 
     def save(self, folder: Path) -> None:
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
+        text = json.dumps(self.as_json(), ensure_ascii=False, indent=1)
         (folder / POINTER).write_text(text, encoding="utf-8")
 
     @staticmethod
@@ -89,6 +100,7 @@ def _format_2(raw: Mapping[str, object]) -> Release:
     values = dict(raw)
     values["parts"] = {name: Pinned(**pinned) for name, pinned in raw["parts"].items()}  # type: ignore[attr-defined]
     values["host_labels"] = tuple(raw["host_labels"])  # type: ignore[arg-type]
+    values["fusion"] = Fusion.from_json(raw["fusion"]) if raw.get("fusion") else None  # type: ignore[arg-type]
     values["reranker"] = ModelSource(**raw["reranker"]) if raw["reranker"] else None  # type: ignore[arg-type]
     return Release(**values)  # type: ignore[arg-type]
 

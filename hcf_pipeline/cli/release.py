@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from hcf_pipeline.chat.hold import HeldPart, Hold, hold_on, lift
 from hcf_pipeline.chat.release import ADAPTER, INDEX, current_release
@@ -42,7 +41,7 @@ def _note(call: Invocation, listed: ReleaseEntry) -> str:
 def run_show(call: Invocation, beginning: str | None, *, as_json: bool) -> None:
     store = Store(call.settings(file_optional=call.home_named).home)
     listed = find_release(store, beginning or current_release(store).id)
-    document = _summary(listed) | asdict(listed.release)
+    document = _summary(listed) | listed.release.as_json()
     if as_json:
         print_json(document)
         return
@@ -55,6 +54,8 @@ def _lines(name: str, value: object) -> Iterator[tuple[str, str]]:
     """A part as its asset and version, a setting by its name, anything else as it is."""
     if name == "parts" and isinstance(value, dict):
         yield from ((part, f"{pinned['asset']} {pinned['version']}") for part, pinned in value.items())
+    elif name == "fusion" and isinstance(value, dict):
+        yield from ((f"{name} {key}", f"{choice['value']:g} ({choice['by']})") for key, choice in value.items())
     elif name in ("serving", "corpora") and isinstance(value, dict):
         yield from ((key if name == "serving" else f"{name} {key}", str(one)) for key, one in value.items())
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 
-from hcf_pipeline.asset_names import TURN_TABLE
+from hcf_pipeline.asset_names import RETRIEVAL_SCORECARD, TURN_TABLE
 from hcf_pipeline.chat.hold import hold_on
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.cli.release import hold_as_json, hold_words
@@ -14,6 +14,8 @@ from hcf_pipeline.cli.writer import Piece
 from hcf_pipeline.corpus.manifest import Refused
 from hcf_pipeline.corpus.tables import REPORT, TurnReport
 from hcf_pipeline.errors import ArtifactError, NotReady
+from hcf_pipeline.rag.evaluation.card import CARD, Scorecard
+from hcf_pipeline.rag.evaluation.told import threshold_told, weight_told
 from hcf_pipeline.store import Artifact, Store
 from hcf_pipeline.text import one_line
 
@@ -32,13 +34,18 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
     held = hold_on(store)
     turns = _artifact(store, TURN_TABLE, found[TURN_TABLE].version)
     quarantined = TurnReport.load(turns.file(REPORT)).quarantined if turns else []
+    card = _artifact(store, RETRIEVAL_SCORECARD, found[RETRIEVAL_SCORECARD].version)
+    calibration = Scorecard.load(card.file(CARD)).calibration if card else None
     if as_json:
         assets = [
             {"name": s.name, "state": s.state, "why": [why.text(call.lang) for why in s.why], "version": s.version}
             for s in found.values()
         ]
         refused = [{"file": q.file, "reason": q.reason, "byte": q.byte} for q in quarantined]
-        print_json({"assets": assets, "quarantined": refused, "release": release, "hold": hold_as_json(held)})
+        print_json(
+            {"assets": assets, "quarantined": refused, "release": release, "hold": hold_as_json(held)}
+            | {"retrieval": calibration.as_json() if calibration else None}
+        )
         return
     headings = (("产物", "asset"), ("状态", "state"), ("上次运行", "last run"), ("大小", "size"), ("为什么", "why"))
     rows: list[list[Piece]] = []
@@ -57,6 +64,9 @@ def run_status(call: Invocation, *, as_json: bool) -> None:
         out.table([call.say(*heading) for heading in headings], rows)
     for line in refusals(call, quarantined):
         out.print(line)
+    if calibration:
+        told = f"{weight_told(calibration, call.lang)}{call.say('；', '; ')}{threshold_told(calibration, call.lang)}"
+        out.print(call.say(f"检索：{told}", f"Retrieval: {told}"))
     out.print(call.say(f"当前发布：{release or '无'}", f"Release: {release or 'none'}"))
     if held:
         out.print(hold_words(call, held))

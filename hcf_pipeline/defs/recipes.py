@@ -77,16 +77,16 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),
         ENCODER_MODEL: model_recipe(settings, "encoder", "dim", "vocab_size", "steps"),
-        CHUNK_EMBEDDINGS: Recipe(PREPARATION, libraries_of(CHUNK_EMBEDDINGS)),
+        CHUNK_EMBEDDINGS: Recipe(PREPARATION, reads("encoder.query_prompt") | libraries_of(CHUNK_EMBEDDINGS)),
         FAISS_INDEX: Recipe(INDEX_FORMAT, libraries_of(FAISS_INDEX)),
         RETRIEVAL_SCORECARD: Recipe(
-            3,
+            4,
             reads(*(f"retrieval.{name}" for name in RANKED_BY), "encoder.query_prompt")
             | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
             | listing_of(settings, settings.sections.retrieval.reranker)
             | libraries_of(RETRIEVAL_SCORECARD),
         ),
-        RELEASE: Recipe(2, serving_settings(settings) | listing_of(settings, settings.sections.retrieval.reranker)),
+        RELEASE: Recipe(3, serving_settings(settings) | listing_of(settings, settings.sections.retrieval.reranker)),
         SAMPLE_ANSWERS: Recipe(3, libraries_of(SAMPLE_ANSWERS)),
     }
 

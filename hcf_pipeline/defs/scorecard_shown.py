@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from hcf_pipeline.defs.samples import table
+from hcf_pipeline.errors import Lang
+from hcf_pipeline.rag.evaluation.calibration import ENOUGH
+from hcf_pipeline.rag.evaluation.told import threshold_told, weight_told
 from hcf_pipeline.store import Markdown, Metadata
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ def scorecard_shown(card: Scorecard, folder: Path, *, nobody_asks: bool = False)
         **figures,
         "recall": Markdown(f"![recall](data:image/png;base64,{plot})"),
         "stages": table(headings, rows),
+        **_chosen(card),
         "fusion": " ".join(filter(None, map(_verdict, card.sets)))
         if rows
         else NOBODY_ASKS
@@ -50,6 +54,8 @@ def scorecard_shown(card: Scorecard, folder: Path, *, nobody_asks: bool = False)
 
 def _rows(of_set: QuestionSet) -> list[tuple[object, ...]]:
     refused = f"{of_set.refused_answerable:.1%} of {of_set.n_answerable}"
+    if of_set.stages:
+        refused += f", {of_set.refused_left_out:.1%} with the right broadcasts left out"
     if of_set.n_unanswerable:
         refused += f", {of_set.refused_unanswerable:.1%} of {of_set.n_unanswerable} without an answer"
     return [
@@ -59,9 +65,31 @@ def _rows(of_set: QuestionSet) -> list[tuple[object, ...]]:
 
 def _verdict(of_set: QuestionSet) -> str:
     """Whether the vectors earn their place."""
-    by_name = {stage.name: stage for stage in of_set.stages}
-    if "dense" not in by_name:
+    gain = of_set.dense_gain
+    if gain is None:
         return ""
-    gained = by_name["fused"].mrr - by_name["lexical"].mrr
-    says = "the dense side adds" if gained > 0 else "the dense side adds nothing:"
-    return f"{of_set.name}: {says} {gained:+.4f} MRR to the lexical one."
+    if of_set.n_answerable < ENOUGH:
+        return f"{of_set.name}: {of_set.n_answerable} questions are too few to tell what the dense side adds."
+    says = (
+        "the dense side adds"
+        if gain.low > 0
+        else "the dense side takes away"
+        if gain.high < 0
+        else "not clear whether the dense side adds:"
+    )
+    return f"{of_set.name}: {says} {gain.mean:+.4f} MRR [{gain.low:+.4f}, {gain.high:+.4f}]."
+
+
+def _chosen(card: Scorecard) -> Metadata:
+    """What the questions chose, as numbers and in a sentence."""
+    if card.calibration is None:
+        return {}
+    fusion = card.calibration.fusion
+    return {
+        "dense_weight": fusion.dense_weight.value,
+        "min_score": fusion.min_score.value,
+        "chosen": "\n\n".join(
+            f"{weight_told(card.calibration, lang)}\n\n{threshold_told(card.calibration, lang)}"
+            for lang in get_args(Lang)
+        ),
+    }

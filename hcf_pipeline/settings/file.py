@@ -25,6 +25,7 @@ from hcf_pipeline.settings.types import Refused, Section
 CONFIG_NAME = "hcf.toml"
 HOME_NAME = ".hcf"
 SHOWN_CHARS = 200  # of a value that is refused
+_NUMBER = re.compile(r"-?\d+(\.\d*)?([eE]-?\d+)?")
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 
@@ -209,7 +210,9 @@ def _from_text(section: str, key: str, raw: str) -> object:
             return tomllib.loads(f"value = {raw}")["value"] if raw.startswith("[") else raw.split(",")
         except (ValueError, RecursionError):
             return raw
-    if kind in ("integer", "number", "boolean") or (kind is None and raw.isdecimal()):  # None: an optional number
+    if kind in ("integer", "number", "boolean") or (
+        kind is None and _NUMBER.fullmatch(raw)
+    ):  # None: one of several kinds
         try:
             return json.loads(raw.lower())
         except (ValueError, RecursionError):
@@ -293,7 +296,10 @@ def _allowed(schema: Mapping[str, object]) -> tuple[str, str]:
         listed = [json.dumps(choice, ensure_ascii=False) for choice in choices]
         return "、".join(listed) + " 之一", "one of " + ", ".join(listed)
     if isinstance(options := schema.get("anyOf"), list):
-        return _allowed(options[0])
+        zh, en = _allowed(options[0])
+        if isinstance(word := options[1].get("const"), str):
+            return f'{zh}，或 "{word}"', f'{en}, or "{word}"'
+        return zh, en
     if schema.get("format") == "date":
         return "一天，例如 2024-05-01", "a day, such as 2024-05-01"
     if schema.get("type") == "array":

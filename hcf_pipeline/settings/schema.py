@@ -120,7 +120,9 @@ class RetrievalSettings(Section):
     top_k: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="chunks that an answer may cite")
     k1: Annotated[float, Field(ge=0, le=10)] = Field(0.9, description="BM25: how fast repetition saturates")
     b: SharePossiblyZero = Field(0.4, description="BM25: how much a chunk's length counts")
-    dense_weight: SharePossiblyZero = Field(0.1, description="share of the dense score in the fused one")
+    dense_weight: SharePossiblyZero | Literal["auto"] = Field(
+        "auto", description='share of the dense score in the fused one; "auto": chosen by the scorecard\'s questions'
+    )
     neighbour_share: SharePossiblyZero = Field(0.2, description="of both neighbours' scores, added to a chunk's own")
     context_turns: Annotated[int, Field(ge=0, le=16)] = Field(
         1, description="turns before and after a chunk that the model sees with it"
@@ -142,10 +144,10 @@ class RetrievalSettings(Section):
         [], description="JSON Lines files of questions with the date of the right broadcast, for the scorecard"
     )
     one_per_transcript: bool = Field(False, description="keep only the best chunk of each broadcast")
-    min_score: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.15,
+    min_score: SharePossiblyZero | Literal["auto"] = Field(
+        "auto",
         description="evidence below it (the best score, less where little of the question was met or its words are unusual) "
-        "cites nothing; 0: always cite",
+        'cites nothing; 0: always cite; "auto": 0.15, unless the scorecard\'s questions say otherwise',
     )
 
 

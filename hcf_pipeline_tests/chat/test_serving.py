@@ -45,7 +45,7 @@ def test_a_released_figure_is_still_validated() -> None:
 def test_only_what_differs_from_the_release_waits_for_one(tmp_path: Path) -> None:
     pinned = serving_settings(settings(tmp_path)) | {"base.quantize": "none"}
     changed = settings(tmp_path, toml="[retrieval]\nmin_score = 0.9\n[chunks]\nmax_chars = 300\n")
-    assert list(unreleased(changed, pinned)) == [("retrieval.min_score", 0.15, 0.9)]
+    assert list(unreleased(changed, pinned)) == [("retrieval.min_score", "auto", 0.9)]
 
 
 def test_a_setting_is_tried_with_a_validated_value(tmp_path: Path) -> None:

@@ -51,12 +51,12 @@ def test_a_hit_says_where_its_words_stand(retriever: Retriever) -> None:
     assert "".join(f"{line.label}：{line.text}" for line in hit.lines) == hit.text.replace("\n", "")
 
 
-def test_the_score_is_the_weighted_sum_of_words_and_cosine(built: Built) -> None:
+def test_the_score_is_the_weighted_sum_of_words_and_cosine_on_its_scale(built: Built) -> None:
     settings = RetrievalSettings(dense_weight=0.3, neighbour_share=0.25)
     index = Index(built.index, built.encoder.identity, built.encoder.dim)
     question = "变速箱换了多少钱？"
     rows = np.arange(index.n_chunks)
-    cosines = np.maximum(index.vectors(rows) @ built.encoder.encode_query(question), 0)
+    cosines = index.scale.scores(index.vectors(rows) @ built.encoder.encode_query(question))
     dense = cosines.copy()
     for row in np.flatnonzero(index.joined):
         dense[row] += 0.25 * cosines[row + 1]

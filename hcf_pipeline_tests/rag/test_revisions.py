@@ -142,4 +142,4 @@ def test_what_the_code_makes_of_one_input_changes_only_together_with_its_revisio
     found = fingerprints(tmp_path)
     assert (chunks.REVISION, found["chunk rows"]) == (4, "b2eb1df5eb7d82daaee9")
     assert (encoder.PREPARATION, found["vectors"]) == (3, "6702d882e655bfc0480f")
-    assert (sidecar.FORMAT, found["index"]) == (5, "b0083497391418ab5927")
+    assert (sidecar.FORMAT, found["index"]) == (6, "b0083497391418ab5927")

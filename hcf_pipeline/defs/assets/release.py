@@ -61,7 +61,7 @@ def release(
         refuse({gate: judge(gate, judged[gate.asset], store, settings) for gate in GATES if gate.asset in judged})
 
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
-        made = release_of(store, settings, inputs[FAISS_INDEX], wanted_adapter(inputs))
+        made = release_of(store, settings, inputs[FAISS_INDEX], wanted_adapter(inputs), inputs[RETRIEVAL_SCORECARD])
         made.save(folder)
         held = hold_on(store)
         metadata: Metadata = {

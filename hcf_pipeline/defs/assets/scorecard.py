@@ -1,8 +1,8 @@
 """How well the index finds what was asked, as an asset: figures, a plot, and misses to read."""
 
-import dataclasses
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from hcf_pipeline.defs.publishing import OWNERS, Step
 from hcf_pipeline.defs.scorecard_shown import scorecard_shown
 from hcf_pipeline.hub.models import model_folder
 from hcf_pipeline.rag.chunking.chunks import CHUNKS
-from hcf_pipeline.settings import Settings
+from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.store import Artifact, Built, Store
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ def retrieval_scorecard(
         from hcf_pipeline.chat.engine import open_reranker, pinned_reranker
         from hcf_pipeline.rag.encode.encoder import load_encoder
         from hcf_pipeline.rag.encode.vector_cache import VectorCache
-        from hcf_pipeline.rag.evaluation.card import QuestionSet, Scorecard
         from hcf_pipeline.rag.evaluation.questions import index_without, read_questions
-        from hcf_pipeline.rag.evaluation.scorecard import draw, judge_retrieval
+        from hcf_pipeline.rag.evaluation.scorecard import ask_all, draw, scorecard_of
 
         index = inputs[FAISS_INDEX]
         model = step.made_from(index, [CHUNK_EMBEDDINGS, ENCODER_MODEL])
@@ -65,19 +64,18 @@ def retrieval_scorecard(
         progress = step.progress("questions asked")
         sets = []
         questions, n_left_out = _guest_questions(step, index, inputs[HELD_OUT_SPLIT], model)
+        asked_of = partial(ask_all, encoder=encoder, settings=retrieval, reranker=reranker, progress=progress)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+            without = index.path
             if questions:
                 chunks = step.made_from(index, [CHUNK_TABLE]).path / CHUNKS
                 cache = VectorCache(store.home / VECTOR_CACHE)
                 without = index_without(questions, chunks, encoder, cache, index.path, Path(scratch))
-                judged = judge_retrieval(without, encoder, retrieval, GUESTS, questions, reranker, progress)
-                sets.append(dataclasses.replace(judged, n_left_out=n_left_out))
-            elif n_left_out:
-                sets.append(QuestionSet(GUESTS, 0, 0, 0.0, 0.0, (), n_left_out=n_left_out))
-        for given, file in settings.question_files.items():
-            asked = read_questions(file)
-            sets.append(judge_retrieval(index.path, encoder, retrieval, given.as_posix(), asked, reranker, progress))
-        card = Scorecard(tuple(sets))
+            if questions or n_left_out:
+                sets.append(asked_of(GUESTS, without, questions=questions, n_left_out=n_left_out))
+            for given, file in settings.question_files.items():
+                sets.append(asked_of(given.as_posix(), index.path, questions=read_questions(file), by_users=True))
+            card = scorecard_of(sets, retrieval, pretrained=sections.encoder.model != EMBEDDED)
         card.save(folder)
         draw(card, folder)
         return Built(scorecard_shown(card, folder, nobody_asks=sections.corpus.is_monologue), card.content)

@@ -1,6 +1,6 @@
 """The chunks' vectors, by content hash: a text is encoded once, and only when it is new.
 
-    embeddings.json   the encoder's identity, the dimension, and the files that belong to them
+    embeddings.json   the encoder's identity, the dimension, the scale of its cosines, and the files that belong to them
     *.vectors         see vector_file.py; shared with the cache and with other versions as hard links
 
 Together the files hold a vector for each text of the chunk table, and may hold some that it no longer has.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -21,12 +21,13 @@ from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of, link_or_copy
 from hcf_pipeline.rag.arrays import Vectors
+from hcf_pipeline.rag.encode.cosines import CosineScale, cosine_scale
 from hcf_pipeline.rag.encode.encoder import Encoder
 from hcf_pipeline.rag.encode.vector_cache import VectorCache
 from hcf_pipeline.rag.encode.vector_file import Hashes, Rows, VectorFile, gather, locate
 
 EMBEDDINGS = "embeddings.json"
-FORMAT = 2
+FORMAT = 3
 SLAB = 2_048  # texts between two reports of progress, and between two writes
 SORTED = 16 * SLAB  # texts that are brought into order of their length, and held in memory, at a time
 
@@ -38,19 +39,20 @@ class Embeddings:
     encoder: str  # the identity of the one that made them, see encoder.py
     dim: int
     files: tuple[VectorFile, ...]
+    scale: CosineScale
 
     @staticmethod
     def load(folder: Path) -> Embeddings:
         """Raises ArtifactError where a file is missing, or is not what was written."""
         try:
             raw = json.loads((folder / EMBEDDINGS).read_text(encoding="utf-8"))
-            encoder, dim = str(raw["encoder"]), int(raw["dim"])
+            encoder, dim, scale = str(raw["encoder"]), int(raw["dim"]), CosineScale(**raw["scale"])
             files = tuple(VectorFile.open(folder / str(name)) for name in raw["files"])
             if raw["format"] != FORMAT or any(file.vectors.shape[1] != dim for file in files):
                 raise ValueError(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(folder) from error
-        return Embeddings(encoder, dim, files)
+        return Embeddings(encoder, dim, files, scale)
 
     def places(self, wanted: Hashes) -> Rows:
         """The place of each wanted hash, -1 where it is not there."""
@@ -63,7 +65,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class EmbeddingReport:
-    version: str  # of the hashes and the encoder's identity
+    version: str  # of the hashes, the encoder's identity, and the scale
     n_texts: int  # distinct
     n_encoded: int  # of these, what the cache did not have
 
@@ -74,8 +76,11 @@ def write_embeddings(
     cache: VectorCache,
     out: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    scale: CosineScale | None = None,
 ) -> EmbeddingReport:
     """Writes the vectors of a chunk table's texts into the folder `out`; only the texts that are new are read.
+
+    `scale` is that of the encoder on a table of which this one is a part; without it, it is measured.
 
     New texts go in order of their length, so that a batch holds little padding, and into the
     cache slab by slab: a killed run is taken up there. `progress(done, total)` counts them.
@@ -94,9 +99,11 @@ def write_embeddings(
     files = _cover(cache, encoder.identity, known, hashes)
     for file in files:
         _publish(file, out)
+    scale = scale or cosine_scale(table, encoder.encode_queries, lambda some: gather(files, locate(files, some)))
     named = {"encoder": encoder.identity, "dim": encoder.dim, "files": [file.path.name for file in files]}
-    (out / EMBEDDINGS).write_text(json.dumps({"format": FORMAT, **named}, indent=1), encoding="utf-8")
-    version = hash_of([encoder.identity, hashes.astype(np.str_).tolist()])
+    written = {"format": FORMAT, **named, "scale": asdict(scale)}
+    (out / EMBEDDINGS).write_text(json.dumps(written, indent=1), encoding="utf-8")
+    version = hash_of([encoder.identity, asdict(scale), hashes.astype(np.str_).tolist()])
     return EmbeddingReport(version, len(hashes), n_new)
 
 

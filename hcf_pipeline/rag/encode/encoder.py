@@ -57,8 +57,12 @@ class Encoder:
 
     def encode_query(self, text: str) -> Vectors:
         """The unit vector of a question, with the query instruction before it; shape (dim,)."""
-        vector: Vectors = self._encode([text], self._query_prompt)[0]
+        vector: Vectors = self.encode_queries([text])[0]
         return vector
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """The unit vectors of some questions, as in `encode_query`; shape (len(texts), dim)."""
+        return self._encode(texts, self._query_prompt)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         for position, text in enumerate(texts):

@@ -6,9 +6,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hcf_pipeline.errors import damaged
 from hcf_pipeline.files import hash_of
+from hcf_pipeline.rag.evaluation.calibration import Calibration, Interval
 
 CARD = "scorecard.json"
 
@@ -52,6 +54,8 @@ class QuestionSet:
     """By `question_key`: the rank in the last stage of each question that has an answer, 0 where it is not among the
     first DEPTH. So two cards are compared on the questions that both asked. Empty in older cards."""
     n_left_out: int = 0  # questions that were not asked, because something that is judged by them had seen them
+    refused_left_out: float = 0.0  # share of the answerable ones that is refused once the right broadcasts are left out
+    dense_gain: Interval | None = None  # MRR of words and vectors above that of words alone; None: without vectors
 
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
@@ -60,6 +64,7 @@ class QuestionSet:
 @dataclass(frozen=True)
 class Scorecard:
     sets: tuple[QuestionSet, ...]
+    calibration: Calibration | None = None  # what was chosen by them; None in older cards
 
     @property
     def content(self) -> str:
@@ -78,17 +83,19 @@ class Scorecard:
         """Raises ArtifactError where the file is unreadable."""
         try:
             raw = json.loads(file.read_text(encoding="utf-8"))
+            calibration = raw.get("calibration")
             return Scorecard(
-                tuple(
-                    QuestionSet(
-                        **one
-                        | {
-                            "stages": tuple(Stage(**stage) for stage in one["stages"]),
-                            "misses": tuple(Miss(**miss) for miss in one["misses"]),
-                        }
-                    )
-                    for one in raw["sets"]
-                )
+                tuple(map(_set_of, raw["sets"])), Calibration.from_json(calibration) if calibration else None
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(file) from error
+
+
+def _set_of(raw: dict[str, Any]) -> QuestionSet:
+    gain = raw.get("dense_gain")
+    read = {
+        "stages": tuple(Stage(**stage) for stage in raw["stages"]),
+        "misses": tuple(Miss(**miss) for miss in raw["misses"]),
+        "dense_gain": Interval(**gain) if gain else None,
+    }
+    return QuestionSet(**raw | read)

@@ -23,10 +23,11 @@ from hcf_pipeline.rag.chunking.chunks import CHUNK_SCHEMA, Chunk
 from hcf_pipeline.rag.encode.embed import write_embeddings
 from hcf_pipeline.rag.encode.encoder import Encoder
 from hcf_pipeline.rag.encode.vector_cache import VectorCache
+from hcf_pipeline.rag.index.sidecar import Sidecar
 from hcf_pipeline.rag.index.terms import normalise
 from hcf_pipeline.rag.index.writer import write_index
 
-N_QUESTIONS = 150
+N_QUESTIONS = 300  # by which a weight is told from another; 150 leave twice the doubt
 MIN_CHARS = 12  # that are compared: 你好 asks nothing
 MAX_CHARS = 200
 MIN_ANSWER_CHARS = 20
@@ -120,7 +121,7 @@ def index_without(
     without = without_questions(chunks, questions, out / "chunks")
     for name in ("embeddings", "index"):
         (out / name).mkdir()
-    write_embeddings(without, encoder, cache, out / "embeddings")
+    write_embeddings(without, encoder, cache, out / "embeddings", scale=Sidecar.load(index).scale)
     write_index(without, out / "embeddings", out / "index", index)
     return out / "index"
 

@@ -18,21 +18,110 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hcf_pipeline.rag.arrays import Weights
+from hcf_pipeline.rag.arrays import Mask, Weights
 from hcf_pipeline.rag.encode.encoder import Encoder
+from hcf_pipeline.rag.evaluation.calibration import (
+    Calibration,
+    Evidence,
+    Interval,
+    Ranked,
+    choose_threshold,
+    choose_weight,
+    interval,
+)
 from hcf_pipeline.rag.evaluation.card import Miss, QuestionSet, Scorecard, Stage, question_key
 from hcf_pipeline.rag.evaluation.measures import DEPTH, RECALLS, mrr, ndcg, percentile, recall
 from hcf_pipeline.rag.evaluation.questions import Question
+from hcf_pipeline.rag.index.index import Index
+from hcf_pipeline.rag.search.fusion import Fusion
 from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.query import Query
 from hcf_pipeline.rag.search.retriever import Candidates, Reranks, Retriever
 from hcf_pipeline.settings import RetrievalSettings
 
 PLOT = "recall.png"
 N_MISSES = 20
+MOST_RANKED = 1000  # questions of a set, evenly spread, that the weight of the vectors is chosen by
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and what was compared for it; the postings of its terms are let go."""
+
+    question: Question
+    query: Query
+    found: Candidates
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AskedSet:
+    """A set of questions that were put to an index, before anything is ranked."""
+
+    name: str
+    retriever: Retriever
+    settings: RetrievalSettings
+    asked: tuple[Asked, ...]
+    with_reranker: bool
+    by_users: bool  # a file of theirs
+    n_left_out: int = 0  # questions that were not asked, because something that is judged by them had seen them
+
+    @property
+    def ranked(self) -> list[Ranked]:
+        """What the weight of the vectors is chosen by: at most MOST_RANKED of the questions that have an answer."""
+        index = self.retriever.index
+        answerable = [one for one in self.asked if one.question.is_answerable and one.found.dense is not None]
+        return [
+            Ranked(index.transcripts[one.found.rows], _right(index, one), one.found.scores)
+            for one in answerable[:: -(-len(answerable) // MOST_RANKED) or 1]
+        ]
+
+
+def ask_all(
+    name: str,
+    index: Path,
+    encoder: Encoder,
+    settings: RetrievalSettings,
+    questions: Sequence[Question],
+    reranker: Reranks | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    by_users: bool = False,
+    n_left_out: int = 0,
+) -> AskedSet:
+    """Everything that is compared for some questions. `progress(done, total)` counts them."""
+    retriever = Retriever.open(index, encoder, settings, reranker, verified=True)
+    n = retriever.n_read(settings.top_k)
+    asked: list[Asked] = []
+    for question in questions:
+        began = time.perf_counter()
+        query = retriever.query(question.text, question.asked)
+        found = retriever.candidates(query, n)
+        seconds = time.perf_counter() - began
+        kept = replace(query, terms=replace(query.terms, matches=()))
+        asked.append(Asked(question, kept, found, seconds))
+        progress(len(asked), len(questions))
+    return AskedSet(name, retriever, settings, tuple(asked), reranker is not None, by_users, n_left_out)
+
+
+def scorecard_of(sets: Sequence[AskedSet], settings: RetrievalSettings, *, pretrained: bool) -> Scorecard:
+    """The figures of some sets, under the weight and the threshold that are set, or that these questions choose.
+
+    `pretrained` says that the encoder knew more than this corpus before.
+    """
+    stands = Fusion.of(settings, pretrained=pretrained)
+    weight, weight_why, gain = choose_weight([one for of_set in sets for one in of_set.ranked], stands.dense_weight)
+    measured = [_Measured(of_set, replace(stands, dense_weight=weight)) for of_set in sets]
+    least, least_why = choose_threshold([one.evidence for one in measured], stands.min_score)
+    return Scorecard(
+        tuple(one.result(least.value) for one in measured),
+        Calibration(Fusion(weight, least), weight_why, least_why, gain),
+    )
 
 
 def judge_retrieval(
@@ -43,45 +132,41 @@ def judge_retrieval(
     questions: Sequence[Question],
     reranker: Reranks | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    n_left_out: int = 0,
+    fusion: Fusion | None = None,
 ) -> QuestionSet:
-    """The stages' figures for one set of questions. `progress(done, total)` counts questions.
-
-    `n_left_out` says how many of the set are not among them, because what is judged had seen them.
-    """
-    retriever = Retriever.open(index, encoder, settings, reranker, verified=True)
-    measured = _Measured(retriever, settings, reranker is not None)
-    for n, question in enumerate(questions, 1):
-        measured.ask(question)
-        progress(n, len(questions))
-    return measured.result(name, n_left_out)
+    """The stages' figures for one set of questions, with `fusion` for what is "auto", else the defaults."""
+    asked = ask_all(name, index, encoder, settings, questions, reranker, progress)
+    stands = Fusion.of(settings, fusion)
+    return _Measured(asked, stands).result(stands.min_score.value)
 
 
 class _Measured:
-    """What was found for the questions so far."""
+    """What was found for a set of questions, with one weight of the vectors."""
 
-    def __init__(self, retriever: Retriever, settings: RetrievalSettings, with_reranker: bool) -> None:
-        self._retriever = retriever
-        self._settings = settings
-        self._with_reranker = with_reranker
+    def __init__(self, asked: AskedSet, fusion: Fusion) -> None:
+        self._set = asked
+        self._settings = asked.settings
+        self._retriever = asked.retriever.fused_by(fusion)
+        self._weight = self._retriever.fusion.dense_weight.value
         self._places: dict[str, list[int]] = {}  # stage -> the rank of each question
         self._seconds: dict[str, list[float]] = {}
-        self._refused: dict[bool, list[bool]] = {True: [], False: []}  # by whether there was an answer
+        self._evidence: dict[bool, list[float]] = {True: [], False: []}  # by whether there was an answer
+        self._left_out: list[float] = []
         self._misses: list[Miss] = []
         self._ranks: dict[str, int] = {}
+        for one in asked.asked:
+            self._measure(one)
 
-    def ask(self, question: Question) -> None:
-        retriever, n = self._retriever, self._retriever.n_read(self._settings.top_k)
-        began = time.perf_counter()
-        query = retriever.query(question.text, question.asked)
-        found = retriever.candidates(query, n)
-        scores = found.scores(self._settings.dense_weight)
+    def _measure(self, one: Asked) -> None:
+        retriever, question, query, found = self._retriever, one.question, one.query, one.found
+        n = retriever.n_read(self._settings.top_k)
+        began = time.perf_counter() - one.seconds
+        scores = found.scores(self._weight)
         fused = retriever.hits(found, scores, n)
         fused_s = time.perf_counter() - began
         served = retriever.reranked(query, fused)
         served_s = time.perf_counter() - began
-        bears_on = retriever.bears_on(query, served[: self._settings.top_k])
-        self._refused[question.is_answerable].append(not bears_on)
+        self._evidence[question.is_answerable].append(self._evidence_of(query, served))
         if not question.is_answerable:
             return
         words = np.where(found.by_words, found.lexical * found.factor, -1.0)
@@ -89,12 +174,21 @@ class _Measured:
         if found.dense is not None:
             self._count("dense", self._rank(question, found, found.dense * found.factor, []), found.dense_s)
         rank = self._count("fused", self._rank(question, found, scores, fused), fused_s)
-        if self._with_reranker:
+        if self._set.with_reranker:
             rank = self._count("reranked", self._rank(question, found, scores, served), served_s)
         right = question.transcript or str(question.date)
         self._ranks[question_key(question.text, right)] = rank
         if rank != 1 and served:
             self._misses.append(Miss(question.text, right, rank, served[0].transcript, served[0].text))
+        others = np.where(_right(retriever.index, one), -1.0, scores)
+        self._left_out.append(self._evidence_of(query, retriever.hits(found, others, self._settings.top_k)))
+
+    def _evidence_of(self, query: Query, hits: Sequence[Hit]) -> float:
+        return self._retriever.evidence(query, hits[: self._settings.top_k])
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(self._evidence[True], self._left_out, self._evidence[False], self._set.by_users)
 
     def _rank(self, question: Question, found: Candidates, scores: Weights, first: list[Hit]) -> int:
         """The place of the first right broadcast among the first DEPTH distinct ones, 0 where it is not there.
@@ -114,18 +208,30 @@ class _Measured:
         self._seconds.setdefault(stage, []).append(seconds)
         return rank
 
-    def result(self, name: str, n_left_out: int) -> QuestionSet:
+    def result(self, min_score: float) -> QuestionSet:
+        least = min_score or np.nextafter(-np.inf, 0)  # with 0 any hit is enough
+        found = self.evidence
         return QuestionSet(
-            name=name,
-            n_answerable=len(self._refused[True]),
-            n_unanswerable=len(self._refused[False]),
-            refused_answerable=_share(self._refused[True]),
-            refused_unanswerable=_share(self._refused[False]),
+            name=self._set.name,
+            n_answerable=len(found.answerable),
+            n_unanswerable=len(found.unanswerable),
+            refused_answerable=_share_below(found.answerable, least),
+            refused_unanswerable=_share_below(found.unanswerable, least),
+            refused_left_out=_share_below(found.left_out, least),
             stages=tuple(self._stage(stage) for stage in self._places),
             misses=tuple(sorted(self._misses, key=lambda miss: (miss.rank > 0, -miss.rank))[:N_MISSES]),
             ranks=self._ranks,
-            n_left_out=n_left_out,
+            n_left_out=self._set.n_left_out,
+            dense_gain=self._dense_gain(),
         )
+
+    def _dense_gain(self) -> Interval | None:
+        if "dense" not in self._places:
+            return None
+        fused, lexical = (
+            np.array([1 / rank if rank else 0.0 for rank in self._places[s]]) for s in ("fused", "lexical")
+        )
+        return interval(fused - lexical)
 
     def _stage(self, name: str) -> Stage:
         ranks, milliseconds = self._places[name], [1000 * s for s in self._seconds[name]]
@@ -151,8 +257,16 @@ def _rank_among(hits: Sequence[Hit], question: Question) -> tuple[int, int]:
     return 0, len(seen)
 
 
-def _share(refused: Sequence[bool]) -> float:
-    return round(sum(refused) / len(refused), 4) if refused else 0.0
+def _right(index: Index, one: Asked) -> Mask:
+    """Which candidates are of a right broadcast."""
+    numbers, first, of_rows = np.unique(index.transcripts[one.found.rows], return_index=True, return_inverse=True)
+    right = [one.question.is_right(*index.place(int(row))) for row in one.found.rows[first].tolist()]
+    mask: Mask = np.array(right, dtype=np.bool_)[of_rows] if len(numbers) else np.empty(0, np.bool_)
+    return mask
+
+
+def _share_below(evidence: Sequence[float], least: float) -> float:
+    return round(sum(score < least for score in evidence) / len(evidence), 4) if evidence else 0.0
 
 
 def draw(card: Scorecard, out: Path) -> None:

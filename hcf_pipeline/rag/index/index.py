@@ -53,6 +53,8 @@ class Index:
             ]
         except (OSError, ValueError, RuntimeError, pa.ArrowInvalid) as error:
             raise damaged(folder) from error
+        self.scale = sidecar.scale
+        """What cosines are worth, see cosines.py."""
         entries = [transcript for one in sidecar.segments for transcript in one.transcripts]
         sizes = np.array([transcript.n_rows for transcript in entries], dtype=np.int64)
         self._firsts: Ids = np.cumsum(sizes) - sizes

@@ -5,17 +5,18 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from hcf_pipeline.corpus.parts import Entry
 from hcf_pipeline.errors import ArtifactError
 from hcf_pipeline.files import hash_of
+from hcf_pipeline.rag.encode.cosines import CosineScale
 
 SIDECAR = "index.json"
 SEGMENTS = "segments"
-FORMAT = 5
+FORMAT = 6
 """Of all files of an index, and of what they hold of given chunks and vectors: bump it when the terms (terms.py), the
 postings or the rows change. It is the revision of `faiss_index`, too: segments of another format are never taken over."""
 
@@ -63,6 +64,7 @@ class SegmentEntry:
 class Sidecar:
     encoder: str
     dim: int
+    scale: CosineScale  # of the encoder's cosines on these texts
     segments: tuple[SegmentEntry, ...]
 
     @property
@@ -73,7 +75,7 @@ class Sidecar:
     def content(self) -> str:
         """20 hex digits over what the index answers with, whatever its segments are."""
         rows = sorted((entry.path, str(entry.date), entry.digest) for entry in self.live)
-        return hash_of([FORMAT, self.encoder, self.dim, rows])
+        return hash_of([FORMAT, self.encoder, self.dim, asdict(self.scale), rows])
 
     def save(self, folder: Path) -> None:
         live = self.live
@@ -81,6 +83,7 @@ class Sidecar:
             "format": FORMAT,
             "encoder": self.encoder,
             "dim": self.dim,
+            "scale": asdict(self.scale),
             "n_chunks": sum(entry.n_rows for entry in live),
             "n_transcripts": len(live),
             "segments": [
@@ -107,7 +110,7 @@ class Sidecar:
                 SegmentEntry(str(s["name"]), dict(s["files"]), tuple(_entry_of(*row) for row in s["transcripts"]))
                 for s in raw["segments"]
             )
-            return Sidecar(str(raw["encoder"]), int(raw["dim"]), segments)
+            return Sidecar(str(raw["encoder"]), int(raw["dim"]), CosineScale(**raw["scale"]), segments)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(folder / SIDECAR) from error
 

@@ -66,7 +66,7 @@ def write_index(
     for segment in kept:
         _share(segment, previous, out)
     written = [_write(table, entries, vectors, out, flat_rows)] if entries else []
-    sidecar = Sidecar(vectors.encoder, vectors.dim, (*kept, *written))
+    sidecar = Sidecar(vectors.encoder, vectors.dim, vectors.scale, (*kept, *written))
     sidecar.save(out)
     live = sidecar.live
     return IndexReport(

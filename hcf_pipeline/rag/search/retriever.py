@@ -1,12 +1,13 @@
 """Questions in, the chunks that bear on them out: words at four widths (widths.py) and cosine in one score.
 
-Both parts lie between 0 and 1 whatever the question: a share of the most that its wording could reach, and the cosine
-(0 where it is negative). What lies outside the time that a question names (去年, 2024年5月) counts for less. Whether
+Both parts lie between 0 and 1 whatever the question: a share of the most that its wording could reach, and the cosine on
+the encoder's own scale (cosines.py). What lies outside the time that a question names (去年, 2024年5月) counts for less. Whether
 anything bears on the question at all, is told by evidence.py.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime
 import math
 import time
@@ -26,6 +27,7 @@ from hcf_pipeline.rag.index.index import EPOCH, NO_DATE, Index
 from hcf_pipeline.rag.search.dates import EVER, Mention, Period, Span, mentions_in
 from hcf_pipeline.rag.search.duplicates import originals
 from hcf_pipeline.rag.search.evidence import N_HITS, evidence
+from hcf_pipeline.rag.search.fusion import Fusion
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.only_when import MOST_ROWS, asks_only_when, telling_terms
 from hcf_pipeline.rag.search.query import Query, read
@@ -68,8 +70,15 @@ class Retriever:
     """One open index with its encoder; safe to share between threads, nothing is written."""
 
     def __init__(
-        self, index: Index, encoder: Encoder, settings: RetrievalSettings, reranker: Reranks | None = None
+        self,
+        index: Index,
+        encoder: Encoder,
+        settings: RetrievalSettings,
+        reranker: Reranks | None = None,
+        fusion: Fusion | None = None,
     ) -> None:
+        """`fusion` is what "auto" stands for; without it the defaults."""
+        self.fusion = Fusion.of(settings, fusion)
         self._index = index
         self._encoder = encoder
         self._settings = settings
@@ -86,12 +95,20 @@ class Retriever:
         reranker: Reranks | None = None,
         *,
         verified: bool = False,
+        fusion: Fusion | None = None,
     ) -> Retriever:
         """Raises ArtifactError when the index is damaged, or was made with another encoder.
 
         `verified` says that its bytes were compared with their checksums already.
         """
-        return Retriever(Index(index, encoder.identity, encoder.dim, verified=verified), encoder, settings, reranker)
+        opened = Index(index, encoder.identity, encoder.dim, verified=verified)
+        return Retriever(opened, encoder, settings, reranker, fusion)
+
+    def fused_by(self, fusion: Fusion) -> Retriever:
+        """The same with other numbers for "auto"."""
+        other = copy.copy(self)
+        other.fusion = Fusion.of(self._settings, fusion)
+        return other
 
     @property
     def index(self) -> Index:
@@ -158,7 +175,7 @@ class Retriever:
         n = n_candidates = self.n_read(k)
         while True:
             found = self.candidates(query, n_candidates, since, until)
-            hits = self.hits(found, found.scores(self._settings.dense_weight), n, one_per_transcript=apart)
+            hits = self.hits(found, found.scores(self.fusion.dense_weight.value), n, one_per_transcript=apart)
             if not one_per_transcript or len(hits) >= n or n_candidates >= self._index.n_rows:
                 return self.reranked(query, hits)[:k]
             n_candidates *= 4  # many chunks of few broadcasts
@@ -186,7 +203,7 @@ class Retriever:
         With `min_score` = 0 any hit is enough.
         """
         evidence = self.evidence(query, hits)
-        return evidence >= (self._settings.min_score or -math.inf) and evidence > -math.inf
+        return evidence >= (self.fusion.min_score.value or -math.inf) and evidence > -math.inf
 
     def evidence(self, query: Query, hits: Sequence[Hit]) -> float:
         """The evidence score of a question's hits, whatever their order, see evidence.py; -inf where there are none."""
@@ -221,10 +238,10 @@ class Retriever:
     ) -> Candidates:
         """What both sides bring for a question, enough of it for the first k.
 
-        What has no term of the question comes only by its vector: with dense_weight = 0, not at all.
+        What has no term of the question comes only by its vector: where dense_weight is set to 0, not at all.
         """
         started = time.perf_counter()
-        with_dense = self._settings.dense_weight > 0
+        with_dense = self._settings.dense_weight != 0
         n = max(CANDIDATES, 10 * k)
         among, factors = self._among(query, since, until)
         nearest = self._index.nearest(query.vector, n // 2, among) if with_dense else np.empty(0, np.int64)
@@ -277,16 +294,16 @@ class Retriever:
         return self._index.with_neighbours(scores, share)
 
     def _dense(self, vector: Vectors, rows: Ids) -> Floats:
-        """Cosine for each of some rows, with its neighbours'."""
+        """The cosine of each of some rows on the encoder's own scale, with its neighbours'."""
         share, joined, last = self._settings.neighbour_share, self._index.joined, self._index.n_rows - 1
         before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, last)
         wanted, places = np.unique(np.concatenate([rows, before, after]), return_inverse=True)
         products = np.einsum("ij,j->i", self._index.vectors(wanted), vector)  # no BLAS: its threads wait for each other
-        cosines = np.maximum(products, 0)
-        own, left, right = (cosines[part] for part in np.split(places, 3))
+        scores = self._index.scale.scores(products)
+        own, left, right = (scores[part] for part in np.split(places, 3))
         has_left = (rows > 0) & joined[np.maximum(rows - 1, 0)] if last else np.zeros(len(rows), np.bool_)
         has_right = (rows < last) & joined[np.minimum(rows, last - 1)] if last else has_left
-        fused: Floats = (own + share * (left * has_left + right * has_right)) / (1 + 2 * share)
+        fused: Floats = ((own + share * (left * has_left + right * has_right)) / (1 + 2 * share)).astype(np.float32)
         return fused
 
     def _among(
