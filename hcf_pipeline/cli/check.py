@@ -145,6 +145,8 @@ def _token(settings: Settings, call: Invocation) -> Iterator[Finding]:
     from hcf_pipeline.hub.token import token_source
 
     base, encoder = settings.sections.base.model, settings.sections.encoder.model
+    if settings.sections.encoder.base_url:  # nothing of it is fetched
+        encoder = EMBEDDED
     source = token_source(settings.sections.hub)
     where = source or call.say("没有", "none")
     needed = call.say("公开的模型不需要", "public models need none")

@@ -58,6 +58,7 @@ RANKED_BY = (
     "min_score",
     "reranker",
     "reranker_revision",
+    "reranker_url",
     "rerank_top",
     "questions",
 )
@@ -81,7 +82,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         FAISS_INDEX: Recipe(INDEX_FORMAT, libraries_of(FAISS_INDEX)),
         RETRIEVAL_SCORECARD: Recipe(
             3,
-            reads(*(f"retrieval.{name}" for name in RANKED_BY), "encoder.query_prompt")
+            reads(*(f"retrieval.{name}" for name in RANKED_BY), "encoder.query_prompt", "encoder.query_input_type")
             | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
             | listing_of(settings, settings.sections.retrieval.reranker)
             | libraries_of(RETRIEVAL_SCORECARD),
