@@ -113,3 +113,13 @@ def test_a_servers_reranker_is_pinned_by_the_release_and_a_question_can_go_witho
     failed = project.hcf("--lang", "en", "ask", QUESTION)
     assert failed.returncode == 3 and "answered 503" in failed.stderr and "Traceback" not in failed.stderr
     assert project.json("ask", QUESTION, "-s", "retrieval.reranker=")["citations"]
+
+
+def test_a_check_asks_the_servers_that_the_settings_name(project: Project, server: ModelServer) -> None:
+    reranker = {"HCF_RETRIEVAL__RERANKER_URL": server.rerank_url, "HCF_RETRIEVAL__RERANKER": "tiny"}
+    found = {one["name"]: one for one in project.json("check", **behind(server), **reranker)["findings"]}
+    assert found["encoder"]["verdict"] == found["reranker"]["verdict"] == "ok" and "32" in found["encoder"]["text"]
+    server.key = "another"
+    refused = project.hcf("--lang", "en", "check", **behind(server), **reranker)
+    assert refused.returncode == 1
+    assert "encoder: " in refused.stdout and "reranker: " in refused.stdout and refused.stdout.count("wants a key") == 2
