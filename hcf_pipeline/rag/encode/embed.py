@@ -29,7 +29,7 @@ from hcf_pipeline.rag.encode.vector_file import Hashes, Rows, VectorFile, gather
 EMBEDDINGS = "embeddings.json"
 FORMAT = 2
 SLAB = 2_048  # texts between two reports of progress, and between two writes
-FIRST = 64  # texts of the first piece; an encoder that is quick gets more at a time, up to a slab
+FIRST = 8  # texts of the first piece, which are the longest; an encoder that is quick gets more at a time, up to a slab
 WRITE_S = 30.0  # what a slow encoder has done for so long is written, however little it is
 SORTED = 16 * SLAB  # texts that are brought into order of their length, and held in memory, at a time
 
