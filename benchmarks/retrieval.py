@@ -73,7 +73,7 @@ def main() -> None:
     sections = load_settings().sections
     with tempfile.TemporaryDirectory() as scratch:
         work = given.work or Path(scratch)
-        encoder = _build(given.corpus, work, sections)
+        encoder = build(given.corpus, work, sections)
         answerable = [q for asked in files.values() for n, q in enumerate(asked) if q.date and n % given.every == 0]
         unanswerable = {file.stem: [q for q in asked if not q.is_answerable] for file, asked in files.items()}
         halves = {"all": answerable}
@@ -132,7 +132,7 @@ def _rank(index: Index, scores: np.ndarray, question: Question) -> int:
     return next((rank for rank, place in places if question.is_right(*place)), 0)
 
 
-def _build(corpus: Path, work: Path, sections: Sections) -> Encoder:
+def build(corpus: Path, work: Path, sections: Sections) -> Encoder:
     if not (work / "index" / "index.json").is_file():
         (work / "index").mkdir(parents=True)
         started = time.perf_counter()

@@ -14,6 +14,8 @@
     └── MachineError (exit 3: the machine or the network)
         ├── HubError             gated, token refused, not found, offline, disk full
         │   └── HubBusy          too slow, too busy, or broken off: tried again by itself
+        ├── ServerError          an encoder or reranker behind an address: key refused, model unknown, no vectors
+        │   └── ServerBusy       out of reach, too slow or too busy: tried again by itself
         ├── OutputFailed         stdout cannot be written
         ├── ToolMissing          git, a GPU library
         └── RunFailed            a step of a refresh failed; the cause is told
@@ -135,6 +137,14 @@ class HubError(MachineError):
 
 
 class HubBusy(HubError):
+    transient = True
+
+
+class ServerError(MachineError):
+    pass
+
+
+class ServerBusy(ServerError):
     transient = True
 
 

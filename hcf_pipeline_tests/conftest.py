@@ -67,9 +67,9 @@ seed = 1
 # What starts processes, trains, or first refreshes a project: all but these is `-m fast`, for between two edits.
 UNHURRIED = {
     "chat/test_engine", "cli", "corpus/test_fetch", "defs/test_liveness", "defs/test_stale_as_dagster", "faults", "hub",
-    "rag/test_encoder", "rag/test_index_update", "sft/test_base_model", "sft/test_threads", "sft/test_train",
+    "rag/test_encoder", "rag/test_index_update", "rag/test_server_encoder", "sft/test_base_model", "sft/test_threads", "sft/test_train",
     "sft/test_train_process", "test_automation", "test_daemon", "test_dagster_dev", "test_damage", "test_definitions",
-    "test_gpu_benchmark", "test_held_out_split", "test_leases", "test_making", "test_monologue", "test_nothing_to_learn",
+    "test_gpu_benchmark", "test_held_out_split", "test_leases", "test_making", "test_model_servers", "test_monologue", "test_nothing_to_learn",
     "test_odd_settings", "test_old_homes", "test_permissions", "test_pipeline", "test_reading", "test_real_models", "test_releases", "test_runner",
     "test_seconds", "test_staleness", "test_strangers", "test_untrained", "test_wheel",
 }  # fmt: skip

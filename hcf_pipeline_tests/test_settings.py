@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_any_setting_can_be_given_in_the_environment(
         ("[lora]\nr = 2024-01-01", r"hcf\.toml:2: .*an integer"),
         ("lora = 3", r"hcf\.toml:1: .*a table"),
         ("[lora", r"hcf\.toml is not valid TOML.*line 1|at end of document"),
-        ('profile = "big"', "no profile 'big'; there are: embedded, qwen"),
+        ('profile = "big"', "no profile 'big'; there are: embedded, gte-base, qwen, qwen3"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_file_line_key_and_what_is_allowed(tmp_path: Path, text: str, said: str) -> None:
@@ -168,3 +169,55 @@ def test_every_setting_says_what_it_means() -> None:
     for section, field in Sections.model_fields.items():
         for key, described in getattr(field.annotation, "model_fields", {}).items():
             assert described.description, (section, key)
+
+
+@pytest.mark.parametrize("page", ["docs/models.md", "docs/zh/models.md"])
+def test_the_settings_that_the_page_on_models_shows_can_be_used(tmp_path: Path, page: str) -> None:
+    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        load(tmp_path, block)
+        load(tmp_path, re.sub(r"^# (?=\w+ = )", "", block, flags=re.MULTILINE))  # what stands there to be chosen
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROFILES.glob("*.toml")))
+def test_every_model_of_the_hub_that_a_profile_names_is_pinned_by_commit(tmp_path: Path, name: str) -> None:
+    sections = load(tmp_path, "", HCF_PROFILE=name).sections
+    named = [
+        (sections.base.model, sections.base.revision),
+        (sections.encoder.model, sections.encoder.revision),
+        (sections.retrieval.reranker, sections.retrieval.reranker_revision),
+    ]
+    for model, revision in named:
+        assert model in ("", "embedded") or re.fullmatch(r"[0-9a-f]{40}", revision)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('base_url = "127.0.0.1:11434"', "a web address"),
+        ('base_url = "ftp://host/v1"', "a web address"),
+        ('base_url = "http:///v1"', "a web address"),
+        ('base_url = "http://host:x/v1"', "a web address"),
+        ('base_url = "https://me:secret@host/v1"', "without user, password"),
+        ('base_url = "https://host/v1?key=secret"', "without user, password"),
+        ('api_key_env = "sk-secret"', "never the key itself"),
+        ('api_key_env = "secret0a1b2c"', "never the key itself"),
+        ("timeout_s = 0", "> 0"),
+    ],
+)
+def test_an_address_or_a_key_in_the_wrong_place_is_refused_and_no_secret_shown(
+    tmp_path: Path, given: str, said: str
+) -> None:
+    for section, text in (("encoder", given), ("retrieval", "reranker_" + given.replace("base_url", "url"))):
+        if section == "retrieval" and "timeout" in given:
+            continue
+        with pytest.raises(SettingsError, match=rf"hcf\.toml:2: .*{said}") as refused:
+            load(tmp_path, f"[{section}]\n{text}\n")
+        assert "secret" not in refused.value.en + refused.value.zh
+
+
+def test_an_address_is_taken_with_or_without_the_slash_at_its_end(tmp_path: Path) -> None:
+    given = load(tmp_path, '[encoder]\nbase_url = "http://[::1]:80/v1/"\n').sections.encoder.base_url
+    assert given == "http://[::1]:80/v1"

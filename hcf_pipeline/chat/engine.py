@@ -52,7 +52,7 @@ from hcf_pipeline.text import well_formed
 
 if TYPE_CHECKING:
     from hcf_pipeline.hub.models import ModelSource
-    from hcf_pipeline.rag.search.reranker import Reranker
+    from hcf_pipeline.rag.search.retriever import Reranks
 
 T = TypeVar("T")
 
@@ -264,7 +264,8 @@ class Engine:
         from hcf_pipeline.rag.encode.encoder import load_encoder
 
         encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
-        reranker = open_reranker(self.release.reranker, self._store.home, self._sections)
+        source = self.release.reranker if self._sections.retrieval.reranker else None  # "": tried without it
+        reranker = open_reranker(source, self._store.home, self._sections)
         index, retrieval = self._verified(INDEX).path, self._sections.retrieval
         return Retriever.open(index, encoder, retrieval, reranker, verified=True, fusion=self.release.fusion)
 
@@ -291,10 +292,14 @@ class Engine:
         return passages
 
 
-def open_reranker(source: ModelSource | None, home: Path, sections: Sections) -> Reranker | None:
+def open_reranker(source: ModelSource | None, home: Path, sections: Sections) -> Reranks | None:
     """A reranker as it was pinned, if one was. Raises NotReady where it is gone, ArtifactError where its files are others."""
     if source is None:
         return None
+    if source.source == "server":
+        from hcf_pipeline.rag.search.server_reranker import ServerReranker
+
+        return ServerReranker(source.model, sections)
     from hcf_pipeline.rag.search.reranker import load_reranker
 
     return load_reranker(require_unchanged(source, home), sections.chat.device, sections.encoder.batch_size)
@@ -302,9 +307,12 @@ def open_reranker(source: ModelSource | None, home: Path, sections: Sections) ->
 
 def pinned_reranker(settings: Settings) -> ModelSource | None:
     """The reranker that the settings name, fetched where it is not here yet; None where they name none."""
+    from hcf_pipeline.hub.models import ModelSource
     from hcf_pipeline.hub.snapshot import pinned_model
 
     retrieval = settings.sections.retrieval
     if not retrieval.reranker:
         return None
+    if retrieval.reranker_url:
+        return ModelSource("server", retrieval.reranker, "", "")
     return pinned_model(settings, retrieval.reranker, retrieval.reranker_revision, "reranker")

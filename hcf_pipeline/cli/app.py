@@ -58,7 +58,8 @@ def globals_(
         Path | None, typer.Option(help=_t("配置文件，默认 ./hcf.toml", "settings file, default ./hcf.toml"))
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help=_t("配置档：embedded 或 qwen", "profile: embedded or qwen"))
+        str | None,
+        typer.Option(help=_t("配置档：embedded、qwen、gte-base、qwen3", "profile: embedded, qwen, gte-base or qwen3")),
     ] = None,
     home: Annotated[
         Path | None,

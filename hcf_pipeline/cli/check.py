@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from hcf_pipeline.cli.console import Invocation, human_size, only_json, out, print_json
 from hcf_pipeline.cli.findings import Finding
-from hcf_pipeline.errors import UserError
+from hcf_pipeline.errors import HcfError, UserError
 from hcf_pipeline.files import files_below
 from hcf_pipeline.settings import EMBEDDED, Settings
 from hcf_pipeline.text import one_line
@@ -45,6 +45,7 @@ def run_check(call: Invocation, *, deep: bool, as_json: bool) -> None:
             *_memory(settings, call, trains=trains),
             *_gpu(settings, call, trains=trains),
             *_token(settings, call),
+            *_servers(settings, call),
             *(deep_findings(settings, call) if deep else ()),
         ]
     if as_json:
@@ -145,12 +146,44 @@ def _token(settings: Settings, call: Invocation) -> Iterator[Finding]:
     from hcf_pipeline.hub.token import token_source
 
     base, encoder = settings.sections.base.model, settings.sections.encoder.model
+    if settings.sections.encoder.base_url:  # nothing of it is fetched
+        encoder = EMBEDDED
     source = token_source(settings.sections.hub)
     where = source or call.say("没有", "none")
     needed = call.say("公开的模型不需要", "public models need none")
     if encoder == EMBEDDED and (base == EMBEDDED or not settings.sections.lora.enabled):
         needed = call.say("内置模型不需要", "the embedded models need none")
     yield Finding("token", "ok", call.say(f"令牌：{where}（{needed}）", f"token: {where} ({needed})"))
+
+
+def _servers(settings: Settings, call: Invocation) -> Iterator[Finding]:
+    """Asks each server that the settings name for one small answer."""
+    sections = settings.sections
+    url, model = sections.encoder.base_url, sections.encoder.model
+    try:
+        if url:
+            from hcf_pipeline.rag.encode.server_encoder import pin_server
+
+            dim = pin_server(sections.encoder, ()).dim
+            words = call.say(
+                f"编码器：{url} 上的 {model} 有答复，{dim} 维", f"encoder: {model} at {url} answers, {dim} dimensions"
+            )
+            yield Finding("encoder", "ok", words)
+    except HcfError as error:
+        yield Finding("encoder", "bad", call.say(f"编码器：{error.zh}", f"encoder: {error.en}"))
+    url, model = sections.retrieval.reranker_url, sections.retrieval.reranker
+    try:
+        if url and model:
+            from hcf_pipeline.rag.search.server_reranker import ServerReranker
+
+            ServerReranker(model, sections).scores("?", ["!"])
+            yield Finding(
+                "reranker",
+                "ok",
+                call.say(f"重排模型：{url} 上的 {model} 有答复", f"reranker: {model} at {url} answers"),
+            )
+    except HcfError as error:
+        yield Finding("reranker", "bad", call.say(f"重排模型：{error.zh}", f"reranker: {error.en}"))
 
 
 def _device(settings: Settings) -> str:

@@ -46,6 +46,7 @@ TURNS_BY = (
     "max_file_mb",
 )
 SAMPLED_BY = tuple(name for name in SftSettings.model_fields if name != "held_out_share")  # which is the split's
+ASKED_BY = ("encoder.query_prompt", "encoder.query_input_type")  # what a question's vector depends on beside the model
 RANKED_BY = (
     "k1",
     "b",
@@ -58,6 +59,7 @@ RANKED_BY = (
     "min_score",
     "reranker",
     "reranker_revision",
+    "reranker_url",
     "rerank_top",
     "questions",
 )
@@ -77,11 +79,11 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),
         ENCODER_MODEL: model_recipe(settings, "encoder", "dim", "vocab_size", "steps"),
-        CHUNK_EMBEDDINGS: Recipe(PREPARATION, reads("encoder.query_prompt") | libraries_of(CHUNK_EMBEDDINGS)),
+        CHUNK_EMBEDDINGS: Recipe(PREPARATION, reads(*ASKED_BY) | libraries_of(CHUNK_EMBEDDINGS)),
         FAISS_INDEX: Recipe(INDEX_FORMAT, libraries_of(FAISS_INDEX)),
         RETRIEVAL_SCORECARD: Recipe(
             4,
-            reads(*(f"retrieval.{name}" for name in RANKED_BY), "encoder.query_prompt")
+            reads(*(f"retrieval.{name}" for name in RANKED_BY), *ASKED_BY)
             | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
             | listing_of(settings, settings.sections.retrieval.reranker)
             | libraries_of(RETRIEVAL_SCORECARD),

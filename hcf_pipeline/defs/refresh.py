@@ -28,7 +28,7 @@ from hcf_pipeline.defs.publishing import REFIT, WHY_TAG, recipe_followed, store_
 from hcf_pipeline.defs.rollback import record_serving
 from hcf_pipeline.defs.staleness import AssetState, asset_states
 from hcf_pipeline.defs.why import Why, both_languages
-from hcf_pipeline.errors import DataError, HcfError, HomeBusy, RunFailed
+from hcf_pipeline.errors import DataError, HcfError, HomeBusy, RunFailed, ServerError
 from hcf_pipeline.gates import refuse
 from hcf_pipeline.hub.models import POINTER, model_folder
 from hcf_pipeline.settings import Settings
@@ -78,7 +78,8 @@ def refresh(settings: Settings, watcher: Watcher, *, refit: bool = False, train:
         damaged = _damaged(store, found)
         if _mend(store, instance, [state for state in found.values() if state.name not in damaged]):
             found = asset_states(nodes, instance, store)
-        forced: dict[str, Why | None] = {**damaged, **dict.fromkeys(REFITTED if refit else ())}
+        moved = _moved_behind_its_address(settings, store, found)
+        forced: dict[str, Why | None] = {**damaged, **moved, **dict.fromkeys(REFITTED if refit else ())}
         while (plan := _plan(settings, _with(found, forced), failed, train=train)) and (
             wave := [name for name in plan.wave if name not in ran]
         ):
@@ -175,6 +176,27 @@ def _damaged(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:
         except HcfError as error:
             found[state.name] = Why(error.zh, error.en)
     return found or _unpinned(store, states)
+
+
+def _moved_behind_its_address(
+    settings: Settings, store: Store, states: Mapping[str, AssetState]
+) -> dict[str, Why | None]:
+    """The encoder, where another model answers at its address than was pinned: one request, if it is a server's at all.
+
+    A server that does not answer is passed over here: what needs it says so, and the rest of a refresh does without.
+    """
+    encoder = states[ENCODER_MODEL]
+    if not settings.sections.encoder.base_url or encoder.state != "fresh" or encoder.version is None:
+        return {}
+    from hcf_pipeline.rag.encode.encoder import load_encoder
+
+    try:
+        load_encoder(model_folder(store.open(ENCODER_MODEL, encoder.version)), "cpu", settings.sections.encoder)
+    except ServerError:
+        return {}
+    except HcfError as error:
+        return {ENCODER_MODEL: Why(error.zh, error.en)}
+    return {}
 
 
 def _unpinned(store: Store, states: Mapping[str, AssetState]) -> dict[str, Why]:

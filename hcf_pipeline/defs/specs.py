@@ -23,7 +23,8 @@ def specs_by(settings: Settings) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
     def configured(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = name_of(spec.key)
         if models.get(name, EMBEDDED) != EMBEDDED:
-            spec = _not_fitted(spec, models[name])
+            of_server = name == ENCODER_MODEL and bool(settings.sections.encoder.base_url)
+            spec = _behind_a_server(spec, models[name]) if of_server else _not_fitted(spec, models[name])
         if name == RELEASE and not settings.sections.lora.enabled:
             spec = spec.replace_attributes(deps=[dep for dep in spec.deps if name_of(dep.asset_key) != LORA_ADAPTER])
         return spec.replace_attributes(
@@ -41,3 +42,9 @@ def _not_fitted(spec: dg.AssetSpec, model: str) -> dg.AssetSpec:
     return spec.replace_attributes(
         deps=[], kinds={"huggingface"}, description=f"{model}, pinned by commit.\n\n{chinese}"
     )
+
+
+def _behind_a_server(spec: dg.AssetSpec, model: str) -> dg.AssetSpec:
+    _, _, chinese = (spec.description or "").partition("\n\n")
+    description = f"{model} behind a server, pinned by its vectors of a few probe texts.\n\n{chinese}"
+    return spec.replace_attributes(deps=[], kinds={"api"}, description=description)

@@ -34,9 +34,10 @@ UNWANTED = ("onnx/*", "openvino/*", "original/*", "consolidated*")  # other form
 
 @dataclass(frozen=True)
 class ModelSource:
-    """`files` are the sha256 of what lies at `path`, by name; both are empty where the artifact itself holds the files."""
+    """`files` are the sha256 of what lies at `path`, by name; both are empty where the artifact itself holds the files, and
+    of a server's reranker, of which there are none."""
 
-    source: Literal["embedded", "hub", "folder"]
+    source: Literal["embedded", "hub", "folder", "server"]
     model: str
     revision: str
     path: str

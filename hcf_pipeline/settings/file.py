@@ -252,7 +252,7 @@ def _first_mistake(error: ValidationError, origins: Mapping[tuple[str, ...], str
         zh, en = _allowed(_schema(*place[:2]) if len(place) > 1 else {"type": "object"})
     zh_item, en_item = _item(first["loc"])
     given = json.dumps(first["input"], ensure_ascii=False, default=str)
-    given = public(given)
+    given = "…" if place[-1].endswith("api_key_env") else public(given)  # perhaps the key itself
     given = given if len(given) <= SHOWN_CHARS else given[:SHOWN_CHARS] + "…"
     return SettingsError(
         zh=f"{origin}：{name}{zh_item} = {given} 不行，应为{zh}。",

@@ -21,7 +21,7 @@ A mistake is refused with file, line, key and what is allowed.
 answered from what was made. *run*: when, where or how fast something is done, and what may be released; nothing is made
 anew for it.
 
-Before the sections may stand `profile` ("embedded" or "qwen", or one of your own) and `home`, the folder of artifacts and
+Before the sections may stand `profile` ("embedded", "gte-base", "qwen" or "qwen3", or one of your own) and `home`, the folder of artifacts and
 of Dagster's storage (default `.hcf` beside `hcf.toml`; `--home` and `HCF_HOME` go before it).
 """
 
@@ -33,11 +33,12 @@ def reference() -> str:
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, Section)):
             continue
-        parts.append(f"## [{name}]\n\n| key | default | {' | '.join(profiles)} | changes | meaning |")
-        parts.append("|---" * (4 + len(profiles)) + "|")
+        naming = {profile: table[name] for profile, table in profiles.items() if name in table}
+        parts.append(f"## [{name}]\n\n| {' | '.join(['key', 'default', *naming, 'changes', 'meaning'])} |")
+        parts.append("|---" * (4 + len(naming)) + "|")
         defaults, kinds = model().model_dump(mode="json"), model.kinds()
         for key, described in model.model_fields.items():
-            values = [_shown(profiles[profile].get(name, {}).get(key)) for profile in profiles]
+            values = [_shown(table.get(key)) for table in naming.values()]
             row = [f"`{key}`", _shown(defaults[key]) or "none", *values, str(kinds[key]), described.description or ""]
             parts.append(f"| {' | '.join(row)} |")
         parts.append("")

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from hcf_pipeline.settings.corpus import CorpusSettings
 from hcf_pipeline.settings.types import (
+    AddressOrEmpty,
     Cron,
     CronOrEmpty,
     Day,
@@ -30,6 +31,7 @@ from hcf_pipeline.settings.types import (
     Share,
     SharePossiblyZero,
     TimeZone,
+    VariableOrEmpty,
 )
 
 EMBEDDED = "embedded"
@@ -106,6 +108,23 @@ class EncoderSettings(Section):
     model: NonEmpty = Field(EMBEDDED, description='"embedded", a Hub id, or a folder')
     revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
     query_prompt: Serving[str] = Field("", description="instruction put before a question, as bge models want it")
+    base_url: Run[AddressOrEmpty] = Field(
+        "",
+        description='an OpenAI-compatible server of embeddings, up to its /v1; `model` is its name there; "": the model runs here',
+    )
+    api_key_env: Run[VariableOrEmpty] = Field(
+        "", description='with base_url: the environment variable that holds the key; "": none is sent'
+    )
+    query_input_type: Serving[str] = Field(
+        "", description='with base_url: `input_type` of a question, where the server knows it ("query"); "": not sent'
+    )
+    document_input_type: str = Field("", description='with base_url: `input_type` of a chunk ("passage", "document")')
+    document_prompt: str = Field(
+        "", description='with base_url: put before a chunk, as e5 models want it ("passage: ")'
+    )
+    timeout_s: Run[Annotated[float, Field(gt=0, le=86_400)]] = Field(
+        120, description="that a server has for one answer, a reranker's too"
+    )
     dim: Annotated[int, Field(ge=8, le=4096)] = Field(256, description="embedded only")
     vocab_size: Annotated[int, Field(ge=300, le=500_000)] = Field(16_000, description="embedded only")
     steps: Positive = Field(600, description="embedded only: training steps, fewer where the corpus is small")
@@ -139,6 +158,13 @@ class RetrievalSettings(Section):
         "", description='a CrossEncoder that orders the first hits anew: a Hub id, or a folder; "": none'
     )
     reranker_revision: NonEmpty = Field("main", description="commit, tag or branch on the Hub")
+    reranker_url: AddressOrEmpty = Field(
+        "",
+        description="the address of a server's rerank, whole; `reranker` is the model's name there; \"\": it runs here",
+    )
+    reranker_api_key_env: Run[VariableOrEmpty] = Field(
+        "", description='with reranker_url: the environment variable that holds the key; "": none is sent'
+    )
     rerank_top: Annotated[int, Field(ge=1, le=1000)] = Field(30, description="hits that the reranker reads")
     questions: Result[list[Path]] = Field(
         [], description="JSON Lines files of questions with the date of the right broadcast, for the scorecard"

@@ -8,6 +8,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -112,6 +113,30 @@ def _is_time_zone(name: str) -> str:
     return name
 
 
+def _is_address_or_empty(text: str) -> str:
+    try:
+        found = urlsplit(text)
+        usable = found.scheme in ("http", "https") and found.hostname and (found.port is None or found.port > 0)
+    except ValueError:  # a port that is no number, a bracket too few
+        usable = False
+    if text and (not usable or "@" in text or "?" in text or "#" in text or not re.fullmatch(r"[!-~]+", text)):
+        raise Refused(
+            zh="一个网址，例如 http://127.0.0.1:11434/v1，里面没有用户名、密码，也没有 ? 和 #",
+            en="a web address, such as http://127.0.0.1:11434/v1, without user, password, ? or #",
+        )
+    return text.rstrip("/")
+
+
+def _is_variable_or_empty(text: str) -> str:
+    """A key that was put in the place of its variable's name is hardly ever in capitals."""
+    if text and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", text):
+        raise Refused(
+            zh="环境变量的名字（大写），例如 OPENAI_API_KEY；密钥本身不要写在这里",
+            en="the name of an environment variable, in capitals, such as OPENAI_API_KEY; never the key itself",
+        )
+    return text
+
+
 def _is_near(day: datetime.date) -> datetime.date:
     if day.year not in YEARS:
         raise Refused(
@@ -125,4 +150,6 @@ Pattern = Annotated[str, Field(min_length=1), AfterValidator(compiles)]
 Day = Annotated[datetime.date, AfterValidator(_is_near)]
 Cron = Annotated[str, AfterValidator(_is_cron)]
 CronOrEmpty = Annotated[str, AfterValidator(_is_cron_or_empty)]
+AddressOrEmpty = Annotated[str, AfterValidator(_is_address_or_empty)]
+VariableOrEmpty = Annotated[str, AfterValidator(_is_variable_or_empty)]
 TimeZone = Annotated[str, AfterValidator(_is_time_zone)]

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hcf_pipeline.rag.index.self_test import self_test
 from hcf_pipeline.rag.index.writer import write_index
 from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import EncoderSettings, RetrievalSettings
+from hcf_pipeline.settings.file import PROFILES
 from hcf_pipeline_tests.rag.conftest import SMALL, TOPICS, Built, texts_of
 
 
@@ -204,3 +206,53 @@ def test_a_damaged_static_embedding_is_refused_in_a_sentence(built: Built, tmp_p
     (folder / name).write_bytes((folder / name).read_bytes()[:100])
     with pytest.raises(ArtifactError, match="cannot be read"):
         load_encoder(folder, "cpu", SMALL)
+
+
+@pytest.fixture(scope="module")
+def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen3 with random weights, laid out as Qwen3-Embedding is: the last token's vector, prompts in the configuration."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("qwen") / "model"
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({token: n for n, token in enumerate(["<|endoftext|>", *alphabet])}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", pair="$A <|endoftext|> $B <|endoftext|>", special_tokens=[("<|endoftext|>", 0)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|endoftext|>", eos_token="<|endoftext|>", padding_side="left"
+    ).save_pretrained(source)
+    config = Qwen3Config(
+        vocab_size=len(alphabet) + 1, hidden_size=16, intermediate_size=16, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    Qwen3Model(config).save_pretrained(source)
+    modules = [Transformer(str(source)), Pooling(16, pooling_mode="lasttoken"), Normalize()]
+    prompts = {"query": QWEN_PROMPT, "document": ""}
+    SentenceTransformer(modules=modules, prompts=prompts, device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+QWEN_PROMPT = tomllib.loads((PROFILES / "qwen3.toml").read_text(encoding="utf-8"))["encoder"]["query_prompt"]
+
+
+def test_a_model_like_qwen3_embedding_gives_the_vectors_of_its_own_configuration(qwen_folder: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    assert QWEN_PROMPT.startswith("Instruct: ") and QWEN_PROMPT.endswith("\nQuery:")
+    theirs = SentenceTransformer(str(qwen_folder), device="cpu")
+    ours = load_encoder(qwen_folder, "cpu", EncoderSettings(query_prompt=QWEN_PROMPT))
+    texts = ["修车", "面馆的面从十四块涨到十六块，加个蛋还是两块钱"]
+    documents = ours.encode_documents(texts)
+    assert documents == pytest.approx(theirs.encode(texts, prompt_name="document"), abs=1e-5)
+    assert documents[0] == pytest.approx(ours.encode_documents(texts[:1])[0], abs=1e-5)  # padding counts for nothing
+    query = ours.encode_query("修车")
+    assert query == pytest.approx(theirs.encode("修车", prompt_name="query"), abs=1e-5)
+    assert float(query @ documents[0]) < 0.999
+    hidden = theirs.encode("修车", prompt="", output_value="token_embeddings")
+    last = np.asarray(hidden[-1], dtype=np.float32)
+    assert documents[0] == pytest.approx(last / np.linalg.norm(last), abs=1e-5)

@@ -9,6 +9,7 @@ Together the files hold a vector for each text of the chunk table, and may hold 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -29,6 +30,8 @@ from hcf_pipeline.rag.encode.vector_file import Hashes, Rows, VectorFile, gather
 EMBEDDINGS = "embeddings.json"
 FORMAT = 3
 SLAB = 2_048  # texts between two reports of progress, and between two writes
+FIRST = 8  # texts of the first piece, which are the longest; an encoder that is quick gets more at a time, up to a slab
+WRITE_S = 30.0  # what a slow encoder has done for so long is written, however little it is
 SORTED = 16 * SLAB  # texts that are brought into order of their length, and held in memory, at a time
 
 
@@ -82,18 +85,19 @@ def write_embeddings(
 
     `scale` is that of the encoder on a table of which this one is a part; without it, it is measured.
 
-    New texts go in order of their length, so that a batch holds little padding, and into the
-    cache slab by slab: a killed run is taken up there. `progress(done, total)` counts them.
+    New texts go in order of their length, so that a batch holds little padding, and into the cache slab by slab, or every
+    half a minute where a slab takes longer: a killed run is taken up there. `progress(done, total)` counts them.
     """
     table = Table(chunks)
     hashes, new = _distinct(table, known := cache.open(encoder.identity))
     n_done, n_new = 0, sum(map(len, new.values()))
     texts = _texts(table, new)
     while by_length := sorted(islice(texts, SORTED), key=lambda one: -len(one[1])):
-        for slab in (by_length[start : start + SLAB] for start in range(0, len(by_length), SLAB)):
-            vectors = encoder.encode_documents([text for _, text in slab])
-            known.append(cache.add(encoder.identity, np.array([hash_ for hash_, _ in slab]), vectors))
-            n_done += len(slab)
+        for piece, vectors in _encoded(encoder, by_length):
+            known.append(cache.add(encoder.identity, np.array([hash_ for hash_, _ in piece]), vectors))
+            if len(piece) < SLAB:  # of a slow encoder these become many, and an open file each
+                known = cache.merge(encoder.identity, known)
+            n_done += len(piece)
             progress(n_done, n_new)
     known = cache.merge(encoder.identity, known)
     files = _cover(cache, encoder.identity, known, hashes)
@@ -105,6 +109,25 @@ def write_embeddings(
     (out / EMBEDDINGS).write_text(json.dumps(written, indent=1), encoding="utf-8")
     version = hash_of([encoder.identity, asdict(scale), hashes.astype(np.str_).tolist()])
     return EmbeddingReport(version, len(hashes), n_new)
+
+
+def _encoded(encoder: Encoder, texts: list[tuple[bytes, str]]) -> Iterator[tuple[list[tuple[bytes, str]], Vectors]]:
+    """(some of the texts, their vectors), whenever there is enough to be written."""
+    size, begun, at, written = min(FIRST, SLAB), 0, 0, time.monotonic()
+    waiting: list[Vectors] = []
+    while at < len(texts):
+        started = time.monotonic()
+        piece = texts[at : min(at + size, begun + SLAB)]
+        waiting.append(encoder.encode_documents([text for _, text in piece]))
+        at += len(piece)
+        now = time.monotonic()
+        if now - started < WRITE_S / 2:
+            size = min(2 * size, SLAB)
+        elif now - started > WRITE_S:
+            size = max(size // 2, 1)
+        if at - begun == SLAB or at == len(texts) or now - written >= WRITE_S:
+            yield texts[begun:at], np.concatenate(waiting)
+            waiting, begun, written = [], at, time.monotonic()
 
 
 def as_hashes(column: pa.Array) -> Hashes:

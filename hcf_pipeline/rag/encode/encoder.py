@@ -1,4 +1,5 @@
-"""Texts as unit vectors, by any SentenceTransformer folder: the embedded one, a Hub snapshot, a model of your own."""
+"""Texts as unit vectors, by any SentenceTransformer folder (the embedded one, a Hub snapshot, a model of your own), or by a
+server (server_encoder.py)."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 IDENTITY = (".safetensors", ".json", ".txt", ".model")
+
+SERVER = "server.json"  # in the folder of a model that stands behind a server
 
 PREPARATION = 3
 """Of what becomes of a text on its way to its vector: what of it is encoded (embed.py), prompts, pooling (also in
@@ -45,15 +48,25 @@ class TextModel(Protocol):
 class Encoder:
     """A model with its query instruction. Safe to share where the model's forward pass is."""
 
-    def __init__(self, model: TextModel, identity: str, query_prompt: str) -> None:
+    def __init__(
+        self,
+        model: TextModel,
+        identity: str,
+        query_prompt: str,
+        document_prompt: str = "",
+        questions: TextModel | None = None,
+    ) -> None:
+        """`questions` encodes them where that takes another way than documents take."""
         self.identity = identity
         self.dim = model.dim
-        self._model = model
+        self._documents = model
+        self._questions = questions or model
         self._query_prompt = query_prompt
+        self._document_prompt = document_prompt
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """One unit vector a text, in the order given; shape (len(texts), dim). Raises EmptyText for a blank text."""
-        return self._encode(texts, "")
+        return self._encode(self._documents, texts, self._document_prompt)
 
     def encode_query(self, text: str) -> Vectors:
         """The unit vector of a question, with the query instruction before it; shape (dim,)."""
@@ -62,9 +75,9 @@ class Encoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """The unit vectors of some questions, as in `encode_query`; shape (len(texts), dim)."""
-        return self._encode(texts, self._query_prompt)
+        return self._encode(self._questions, texts, self._query_prompt)
 
-    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+    def _encode(self, model: TextModel, texts: Sequence[str], prompt: str) -> Vectors:
         for position, text in enumerate(texts):
             if not text.strip():
                 raise EmptyText(
@@ -73,7 +86,7 @@ class Encoder:
                 )
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
-        return self._model.vectors(texts, prompt)
+        return model.vectors(texts, prompt)
 
 
 class TorchModel:
@@ -100,10 +113,17 @@ def encoder_identity(folder: Path) -> str:
 def load_encoder(folder: Path, device: str, settings: EncoderSettings) -> Encoder:
     """The model in a local folder or snapshot; nothing is downloaded, no code of the folder's is run.
 
-    `device` is one of torch's, or "auto": the fastest there is. A static embedding needs neither device nor torch.
+    `device` is one of torch's, or "auto": the fastest there is. A static embedding needs neither device nor torch, a
+    server's model only the server.
 
-    Raises ArtifactError when the folder holds no SentenceTransformer with safetensors weights.
+    Raises ArtifactError when the folder holds no SentenceTransformer with safetensors weights, or where another model
+    answers than the one that was pinned; ServerError where the server does not answer.
     """
+    if (folder / SERVER).is_file():
+        from hcf_pipeline.rag.encode.server_encoder import open_server
+
+        pin, documents, questions = open_server(folder, settings)
+        return Encoder(documents, encoder_identity(folder), settings.query_prompt, pin.document_prompt, questions)
     if not any(file.suffix == ".safetensors" for file in files_below(folder)):
         raise ArtifactError(
             zh=f"{folder} 里没有 safetensors 权重，不是可用的检索模型；请检查 [encoder] model，或运行 hcf refresh。",
