@@ -2,8 +2,9 @@
 
 The rules are those of dates.py: only words that name a time outright, nothing that is still to come, relative words from
 a reference day, a month without its year the last one up to the newest broadcast. What is a word like others too (may,
-march, august, spring, second, a number such as 2024) names a time only beside words that say so: in May, May 5, 2,024
-lines are none. `dateparser` was tried: it reads "may", "second", "sat" and "on" as times, and takes 5 to 60 ms a question.
+march, august, spring, second, a number such as 2024) names a time only beside words that say so: in May, on May 5; 2024 lines
+are none. `dateparser` was tried: it gives a day where many are meant (last week, in March, between March and May), and reads
+"may", "sat" and "one second" as times.
 """
 
 from __future__ import annotations
@@ -35,25 +36,37 @@ _Words: TypeAlias = "re.Match[str]"
 _NAMES = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
-_MONTHS = {name: n for n, name in enumerate(_NAMES, 1)} | {name[:3]: n for n, name in enumerate(_NAMES, 1)} | {"sept": 9}
+_MONTHS = (
+    {name: n for n, name in enumerate(_NAMES, 1)} | {name[:3]: n for n, name in enumerate(_NAMES, 1)} | {"sept": 9}
+)
 _CLEAR = {"january", "february", "july", "september", "october", "november", "december"}  # no names, no other words
-_WEEKDAYS = {day: n for n, day in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())}
+_WEEKDAYS = {
+    "monday": 0, "tuesday": 1, "wednesday": 2, "thursday": 3, "friday": 4, "saturday": 5, "sunday": 6,
+}  # fmt: skip
 _SEASONS = {"spring": (3, 5), "summer": (6, 8), "fall": (9, 11), "autumn": (9, 11), "winter": (11, 2)}
-_PARTS = {"early": (1, 2), "start": (1, 2), "beginning": (1, 2), "mid": (5, 8), "middle": (5, 8), "late": (11, 12), "end": (11, 12)}
+_PARTS = {
+    "early": (1, 2),
+    "start": (1, 2),
+    "beginning": (1, 2),
+    "mid": (5, 8),
+    "middle": (5, 8),
+    "late": (11, 12),
+    "end": (11, 12),
+}
 _THIRDS = {"early": (1, 10), "start": (1, 10), "beginning": (1, 10), "mid": (11, 20), "middle": (11, 20), "late": (21, 31), "end": (21, 31)}  # fmt: skip
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": 4, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4}
 _UNIT_DAYS = {"day": 1.0, "week": 7.0, "month": 30.44, "year": 365.25}
-_COUNTS = {
-    word: (n, n)
-    for n, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)
-} | {"a": (1, 1), "an": (1, 1), "couple": (2, 2), "few": (2, 9), "several": (2, 9), "half": (0.5, 0.5)}
+_NUMERALS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_COUNTS = {word: (n, n) for n, word in enumerate(_NUMERALS, 1)} | {
+    "a": (1, 1), "an": (1, 1), "couple": (2, 2), "few": (2, 9), "several": (2, 9), "half": (0.5, 0.5),
+}  # fmt: skip
 
 _MONTH = f"(?:{'|'.join(_NAMES)}|(?:jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec)(?![a-z]))"
 _YEAR = r"(?:(?:19|20)\d\d(?!\d|[.,:]\d|%|-\d))"
 _OF_YEAR = rf"(?:,?\s+(?:of\s+)?(?:(?P<Y>{_YEAR})|(?P<R>last|this)\s+year))"  # Y and R stand for a rule's own names
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _TH = "(?:st|nd|rd|th)"
-_COUNT = rf"(?:(?:a\s+)?couple(?:\s+of)?|(?:a\s+)?few|several|half\s+an?|an?|\d{{1,3}}|{'|'.join(list(_COUNTS)[:12])})"
+_COUNT = rf"(?:(?:a\s+)?couple(?:\s+of)?|(?:a\s+)?few|several|half\s+an?|an?|\d{{1,3}}|{'|'.join(_NUMERALS)})"
 _UNIT = "(?:day|week|month|year)"
 _BROADCAST = r"(?:show|stream|live\s?stream|broadcast|podcast|episode|live)"
 _PART = r"(?:early|late|mid|(?:start|beginning|middle|end)\s+of)[\s-]+"
@@ -91,8 +104,12 @@ _MAY_BE = re.compile("[a-z/]", re.IGNORECASE)
 _TO = re.compile(r"\s*(?:to|through|thru|until|till|-|–|—)?\s*", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:and|or|,|,\s*and)\s*", re.IGNORECASE)
 _TO_COME = re.compile(r"\s*(?:to|through|thru|until|till|and|or|,|-|–|—)\s", re.IGNORECASE)
-_THINGS = re.compile(r"\s+(?!(?:was|is|has|does|this|his|as|us|yes|its|always|perhaps|episodes|shows|streams)\b)[a-z]+s\b")
-_PAST = re.compile(r"\b(?:did|was|were|said|had|talked|spoke|discussed|covered|happened|mentioned)\b|['’]s\b", re.IGNORECASE)
+_THINGS = re.compile(
+    r"\s+(?!(?:was|is|has|does|this|his|as|us|yes|its|always|perhaps|episodes|shows|streams)\b)[a-z]+s\b"
+)
+_PAST = re.compile(
+    r"\b(?:did|was|were|said|had|talked|spoke|discussed|covered|happened|mentioned)\b|['’]s\b", re.IGNORECASE
+)
 _DASHES = ("-", "–", "—")
 _IN = ("in", "during", "since", "throughout", "until", "till", "before", "after")
 _GO_ON = ("iso", "slashed", "day", "month", "year")
@@ -170,7 +187,7 @@ def _says_year(words: _Words) -> bool:
     return any(words[name] is not None for name in ("y0", "y1", "y2", "r2", "y4", "r4", "b4", "year"))
 
 
-def _is_time(text: str, words: _Words, kind: str) -> bool:
+def _is_time(text: str, words: _Words, kind: str) -> bool:  # noqa: PLR0911 (a rule for each kind)
     """Whether words that may mean something else name a time here."""
     lead = (words["lead"] or "").lower()
     if lead == "to":  # only as the end of a span
