@@ -48,6 +48,7 @@ from hcf_pipeline.rag.search.overview import Broadcast, Passage
 from hcf_pipeline.rag.search.query import Query, today_in
 from hcf_pipeline.rag.search.quotes import Quote, attribute, best_quotes, only_cited
 from hcf_pipeline.rag.search.retriever import Retriever
+from hcf_pipeline.rag.search.timeline import Timeline, timeline
 from hcf_pipeline.rag.search.verify import MAX_MATCHES, Verification, verify
 from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.store import Artifact, Store
@@ -167,6 +168,10 @@ class Engine:
         """The k best chunks of the broadcasts in `span`, best first; with `broadcasts` the best one of each of k broadcasts."""
         query, k = self.query(question, span), k or self._sections.retrieval.top_k
         return self.retriever.search(query, k, *span, one_per_transcript=True if broadcasts else None)
+
+    def timeline(self, question: str, span: Span = EVER) -> Timeline:
+        """What hosts said on a question month by month, and where it was put otherwise."""
+        return timeline(self.retriever, self.query(well_formed(question), span), span, self.release.host_labels)
 
     def verify(self, quote: str, n_matches: int = MAX_MATCHES) -> Verification:
         """Whether a host said what is quoted, and where. Raises UserError for a quotation that is empty or too long."""

@@ -148,6 +148,12 @@ class Retriever:
         """The rows that lie in one of some periods and in the span."""
         return np.flatnonzero(self._named(periods) & _within(self._days, *span))
 
+    @property
+    def broadcast_months(self) -> list[tuple[int, int]]:
+        """(year, month) of those that there are broadcasts of, in their order."""
+        days = [EPOCH + datetime.timedelta(int(day)) for day in self._broadcast_days]
+        return list(dict.fromkeys((day.year, day.month) for day in days))
+
     def nearest_days(self, period: Period, n: int = 2) -> list[datetime.date]:
         """The days of the broadcasts nearest to a time that there is none of, in their order."""
         days = [EPOCH + datetime.timedelta(int(day)) for day in self._broadcast_days]
