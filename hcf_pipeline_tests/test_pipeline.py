@@ -142,6 +142,40 @@ def test_a_question_for_nothing_but_a_month_is_answered_by_its_broadcasts(finish
     assert not found["abstained"] and all(one["date"].startswith("2024-04") for one in found["citations"])
 
 
+def test_a_timeline_is_verbatim_month_by_month_whichever_command_asks(finished: Finished) -> None:
+    found = finished.project.json("timeline", "徒弟小顾")
+    keys = {"transcript", "date", "turn", "label", "start_s", "link", "text"}
+    months = [month["month"] for month in found["months"]]
+    assert months == sorted(set(months)) and len(months) > 1
+    for month, said in [(month["month"], month["quote"]) for month in found["months"]]:
+        assert set(said) == keys and said["date"].startswith(month) and said["date"] in said["transcript"]
+        label, text = turns_of(finished.project.corpus, said["transcript"])[said["turn"] - 1]
+        assert label == said["label"] == "江照野" and said["text"] in text
+    assert found["first"]["date"][:7] == months[0] and found["last"]["date"][:7] == months[-1]
+    assert sum(month["passages"] for month in found["months"]) == found["passages"]
+    assert all(set(pair) == {"kind", "then", "later"} for pair in found["contrasts"])
+    assert finished.project.json("ask", "徒弟小顾", "--timeline") == found
+    span = ("--since", "2024-04-01", "--until", "2024-04-30")
+    narrowed = finished.project.json("timeline", "徒弟小顾", *span)
+    assert {month["month"] for month in narrowed["months"]} <= {"2024-04"}
+    of_a_time = finished.project.json("ask", "聊了什么？", "--timeline", *span)
+    assert [month["month"] for month in of_a_time["months"]] == ["2024-04"]
+
+
+def test_every_word_of_a_time_and_a_timeline_that_is_ours_is_in_the_language_asked_for(finished: Finished) -> None:
+    for command, question in (
+        ("timeline", "徒弟小顾"),
+        ("timeline", "木星最大的卫星"),
+        ("timeline", "2024-03-06"),
+        ("ask", "What was said on 2024-03-06?"),
+    ):
+        shown = finished.project.hcf(command, question, "--lang", "en")
+        assert shown.returncode == 0
+        ours = re.sub("“.*”|江照野|2024年[^ ]*", "", shown.stdout)
+        assert not re.search("[\u3000-\u9fff\uff00-\uffef]", ours), ours
+    assert "The nearest are of 2024-03-05 and 2024-03-11." in shown.stdout
+
+
 def test_the_samples_questions_find_their_broadcast(finished: Finished, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (SAMPLE / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
     dated = [line for line in lines if line["date"]]

@@ -17,6 +17,7 @@ from hcf_pipeline.chat.answer import (
     PHRASES,
     Answer,
     Citation,
+    Covered,
     Found,
     OwnWords,
     Phrases,
@@ -35,16 +36,19 @@ from hcf_pipeline.chat.release import (
 )
 from hcf_pipeline.chat.serving import served_by
 from hcf_pipeline.corpus.link import fields_of, link_to
+from hcf_pipeline.corpus.sentences import whole_words
 from hcf_pipeline.corpus.tables import read_metadata
 from hcf_pipeline.errors import Lang, NotReady
 from hcf_pipeline.hub.models import model_folder, require_unchanged
 from hcf_pipeline.lm.prompt import Exchange, Message, build_messages, system_prompt
 from hcf_pipeline.rag.chunking.lines import begins_at, shown
-from hcf_pipeline.rag.search.dates import EVER, Span
+from hcf_pipeline.rag.search.dates import EVER, Period, Span
 from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.overview import Broadcast, Passage
 from hcf_pipeline.rag.search.query import Query, today_in
 from hcf_pipeline.rag.search.quotes import Quote, attribute, best_quotes, only_cited
 from hcf_pipeline.rag.search.retriever import Retriever
+from hcf_pipeline.rag.search.timeline import Timeline, timeline
 from hcf_pipeline.rag.search.verify import MAX_MATCHES, Verification, verify
 from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.store import Artifact, Store
@@ -165,6 +169,10 @@ class Engine:
         query, k = self.query(question, span), k or self._sections.retrieval.top_k
         return self.retriever.search(query, k, *span, one_per_transcript=True if broadcasts else None)
 
+    def timeline(self, question: str, span: Span = EVER) -> Timeline:
+        """What hosts said on a question month by month, and where it was put otherwise."""
+        return timeline(self.retriever, self.query(well_formed(question), span), span, self.release.host_labels)
+
     def verify(self, quote: str, n_matches: int = MAX_MATCHES) -> Verification:
         """Whether a host said what is quoted, and where. Raises UserError for a quotation that is empty or too long."""
         return verify(well_formed(quote), self.retriever.index, self.release.host_labels, n_matches)
@@ -201,19 +209,23 @@ class Engine:
         """
         question, phrases = well_formed(question), PHRASES[lang]
         query = self.query(question, span)
-        hits = self._search(query, None, span)
-        if query.asks_only_when and not hits:
-            yield Answer((), (), self._no_broadcast(query, phrases), self.release.id, abstained=True, generated=False)
-            return
-        if not self.retriever.bears_on(query, hits):
-            yield Answer((), (), phrases.abstained, self.release.id, abstained=True, generated=False)
-            return
-        found = self._found(query, hits)
+        if query.asks_only_when:
+            found, hits, passages = self._of_a_time(query, span)
+            text = self._told_of_a_time(found, phrases)
+            if not hits:
+                yield Answer((), (), text, self.release.id, abstained=True, generated=False, times=found.times)
+                return
+        else:
+            hits = self._search(query, None, span)
+            if not self.retriever.bears_on(query, hits):
+                yield Answer((), (), phrases.abstained, self.release.id, abstained=True, generated=False)
+                return
+            found, passages = self._found(query, hits), self._passages(hits)
+            text = "".join(f"{phrases.quote.format(text=quote.text)}[{quote.n}]" for quote in found.quotes)
+            text = text or phrases.no_own_words.format(persona=self.release.persona)
         yield found
-        text = "".join(f"{phrases.quote.format(text=quote.text)}[{quote.n}]" for quote in found.quotes)
-        text = text or phrases.no_own_words.format(persona=self.release.persona)
         if generator := self.generator:
-            messages = self._messages(question, exchanges, hits)
+            messages = self._messages(question, exchanges, passages)
             pieces: list[str] = []
             for piece in only_cited(generator.stream(messages, stop), len(hits)):
                 pieces.append(piece)
@@ -222,27 +234,55 @@ class Engine:
             if self.release.toy:
                 text = phrases.toy_mark + text
         yield Answer(
-            found.quotes, found.citations, text, self.release.id, abstained=False, generated=generator is not None
+            found.quotes,
+            found.citations,
+            text,
+            self.release.id,
+            abstained=False,
+            generated=generator is not None,
+            times=found.times,
         )
 
-    def _no_broadcast(self, query: Query, phrases: Phrases) -> str:
-        """That there is no broadcast of the time that is asked for, and which ones are nearest."""
-        period = query.periods[0]
-        near = self.retriever.nearest_days(period)
-        if any(period.since <= day <= period.until for day in near):  # but not within the span
-            return phrases.abstained
-        since, until = (None if day in (datetime.date.min, datetime.date.max) else str(day) for day in period)
-        form = phrases.from_to if since and until else phrases.since if since else phrases.until
-        time = since if since == until else form.format(since=since, until=until)
-        listed = phrases.between.join(map(str, near))
-        said = phrases.no_broadcast.format(time=time) + (phrases.nearest.format(days=listed) if listed else "")
-        return said.strip()
+    def _of_a_time(self, query: Query, span: Span) -> tuple[Found, list[Hit], list[str]]:
+        """What the time of a question was about that asks for nothing else: (found, its hits, what the model is shown)."""
+        broadcasts = self.retriever.overview(query, span, self.release.host_labels)
+        passages = [passage for broadcast in broadcasts for passage in broadcast.passages]
+        hits = [passage.hit for passage in passages]
+        found = Found(
+            tuple(self._own_words(passage.quote, passage.hit) for passage in passages if passage.quote),
+            tuple(self._citation(number, hit) for number, hit in enumerate(hits, 1)),
+            times=tuple(self._covered(period, span, broadcasts) for period in query.periods),
+        )
+        each = self._sections.chat.context_chars // max(len(passages), 1)
+        shown_to_model = [f"{p.hit.date or '日期不详'}：{_at_most(p, each)}" for p in passages]
+        return found, hits, shown_to_model
 
-    def _messages(self, question: str, exchanges: Sequence[Exchange], hits: Sequence[Hit]) -> list[Message]:
+    def _covered(self, period: Period, span: Span, broadcasts: Sequence[Broadcast]) -> Covered:
+        since = max(period.since, span[0] or datetime.date.min)
+        until = min(period.until, span[1] or datetime.date.max)
+        within = Period(since, until)
+        n_there = self.retriever.n_broadcasts(within)
+        return Covered(
+            since if since > datetime.date.min else None,
+            until if until < datetime.date.max else None,
+            n_there,
+            sum(1 for one in broadcasts if one.date and since <= one.date <= until),
+            () if n_there else tuple(self.retriever.nearest_days(within)),
+        )
+
+    def _told_of_a_time(self, found: Found, phrases: Phrases) -> str:
+        """The quotations of each broadcast in a line of its own, below how many there are."""
+        lines = [time.said(phrases) + (phrases.colon if time.n_broadcasts else "") for time in found.times]
+        for cited, quotes in found.by_broadcast:
+            said = "".join(f"{phrases.quote.format(text=quote.text)}[{quote.n}]" for quote in quotes)
+            lines.append(phrases.says.format(who=cited[0].date) + (said or phrases.not_said))
+        return "\n".join(lines)
+
+    def _messages(self, question: str, exchanges: Sequence[Exchange], passages: Sequence[str]) -> list[Message]:
         chat = self._sections.chat
         system = system_prompt(chat.persona_prompt, self.release.persona)
         recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
-        return build_messages(system, recent, question, self._passages(hits))
+        return build_messages(system, recent, question, passages)
 
     def _found(self, query: Query, hits: Sequence[Hit]) -> Found:
         quotes = best_quotes(query.terms, hits, self.release.host_labels)
@@ -290,6 +330,14 @@ class Engine:
             passages.append(f"{hit.date or '日期不详'}：{text}")
             left -= len(text)
         return passages
+
+
+def _at_most(passage: Passage, n_chars: int) -> str:
+    """An exchange, where it is short enough, else the quotation in it, else its beginning."""
+    whole = passage.hit.text
+    if len(whole) > n_chars and passage.quote:
+        whole = f"{passage.quote.label}：{passage.quote.text}"
+    return whole[: whole_words(whole, 0, n_chars)]
 
 
 def open_reranker(source: ModelSource | None, home: Path, sections: Sections) -> Reranks | None:

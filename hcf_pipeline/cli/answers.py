@@ -14,6 +14,9 @@ def show_model_text(text: str) -> None:
 
 def show_own_words(found: Found, lang: Lang) -> None:
     """Verbatim sentences under the name of who says them, each with its citation, date and turn."""
+    if found.times:
+        show_broadcasts(found, lang)
+        return
     for label in dict.fromkeys(quote.label for quote in found.quotes):
         out.print(f"{one_line(label)}{'的原话' if lang == 'zh' else ', verbatim'}", style="bold")
         for quote in (quote for quote in found.quotes if quote.label == label):
@@ -22,15 +25,36 @@ def show_own_words(found: Found, lang: Lang) -> None:
             out.print(f"  {PHRASES[lang].quote.format(text=quote.text)} ", (where, "cyan"))
 
 
+def show_broadcasts(found: Found, lang: Lang) -> None:
+    """What a time was about: each broadcast of it, with the hosts' words and where they stand."""
+    phrases = PHRASES[lang]
+    several = len({quote.label for quote in found.quotes}) > 1
+    for time in found.times:
+        out.print(time.said(phrases) + (phrases.colon if time.n_broadcasts else ""), style="bold")
+    for cited, quotes in found.by_broadcast:
+        out.print((f"{cited[0].date}", "bold"), f"  {one_line(cited[0].transcript)}")
+        if not quotes:
+            out.print(f"  {phrases.not_said}", style="dim")
+        for quote in quotes:
+            who = phrases.says.format(who=one_line(quote.label)) if several else ""
+            turn = f"第 {quote.turn} 句" if lang == "zh" else f"turn {quote.turn}"
+            where = f"[{quote.n}] {turn}{at_time(quote.start_s)}"
+            out.print(f"  {who}{phrases.quote.format(text=quote.text)} ", (where, "cyan"))
+            if quote.link:
+                out.print(f"      {one_line(quote.link)}", style="dim")
+
+
 def show_quotations(answer: Answer, lang: Lang) -> None:
     """An answer that no model wrote: the hosts' own words, or the sentence that there are none."""
-    if answer.quotes:
+    if answer.quotes or answer.times:
         show_own_words(answer, lang)
     else:
         show_model_text(answer.text)
 
 
 def show_citations(answer: Answer, lang: Lang) -> None:
+    if answer.times:  # each broadcast stands above what was said in it
+        return
     for citation in answer.citations:
         first, last = citation.turns
         turns = f"第 {first}–{last} 句" if lang == "zh" else f"turns {first}–{last}"

@@ -173,12 +173,40 @@ def ask(
     ],
     since: Day = None,
     until: LastDay = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help=_t("逐月列出，同 hcf timeline", "month by month, as hcf timeline"))
+    ] = False,
     tried: Tried = None,
     as_json: Json = False,
 ) -> None:
     from hcf_pipeline.cli.ask import run_ask
+    from hcf_pipeline.cli.timeline import run_timeline
 
-    run_ask(ctx.obj, argument_text(question), _span(since, until), tried or [], as_json=as_json)
+    run = run_timeline if timeline else run_ask
+    run(ctx.obj, argument_text(question), _span(since, until), tried or [], as_json=as_json)
+
+
+@app.command(
+    "timeline",
+    help=_t(
+        "一件事他逐月说过什么，前后说法有没有不同",
+        "What was said on a matter month by month, and where it was put otherwise",
+    ),
+)
+def timeline_(
+    ctx: typer.Context,
+    question: Annotated[
+        str,
+        typer.Argument(help=_t("问题或话题；- 表示从标准输入读", "question or topic; - reads it from standard input")),
+    ],
+    since: Day = None,
+    until: LastDay = None,
+    tried: Tried = None,
+    as_json: Json = False,
+) -> None:
+    from hcf_pipeline.cli.timeline import run_timeline
+
+    run_timeline(ctx.obj, argument_text(question), _span(since, until), tried or [], as_json=as_json)
 
 
 @app.command(help=_t("他真的说过这句话吗？", "Did he really say that?"))

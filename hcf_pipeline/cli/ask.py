@@ -18,10 +18,7 @@ def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *
     """`tried`: "section.key=value" each, settings that this one answer is given by in place of the release's."""
     from hcf_pipeline.chat.engine import engine_for
 
-    if question == FROM_STDIN:
-        question = read_all()
-    if not question.strip():
-        raise UserError(zh="问题是空的；请写上要问的话。", en="The question is empty; write what you want to ask.")
+    question = question_text(question)
     settings = call.settings(file_optional=call.home_named)
     values = call.tried(tried)
     note_unreleased(call, settings, values)
@@ -32,3 +29,12 @@ def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *
         print_json(answer.as_json())
     else:
         show_answer(answer, toy=engine.release.toy, lang=call.lang)
+
+
+def question_text(question: str) -> str:
+    """The question as it was given, or as it comes from standard input. Raises UserError where it is blank."""
+    if question == FROM_STDIN:
+        question = read_all()
+    if not question.strip():
+        raise UserError(zh="问题是空的；请写上要问的话。", en="The question is empty; write what you want to ask.")
+    return question

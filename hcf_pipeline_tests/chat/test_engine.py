@@ -22,6 +22,7 @@ from hcf_pipeline.chat.answer import Answer, Found
 from hcf_pipeline.chat.engine import Engine, engine_for
 from hcf_pipeline.errors import NotReady
 from hcf_pipeline.lm.prompt import Exchange
+from hcf_pipeline.rag.search.dates import EVER
 from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import Finished, Project, clean_environment
 
@@ -70,8 +71,41 @@ def test_a_day_without_a_broadcast_is_said_to_have_none_with_the_nearest_two(fin
     engine = open_engine(finished, lora__enabled=False)
     answer = engine.answer("2024年3月6日聊了什么？")
     assert answer.abstained and answer.text == "文稿里没有 2024-03-06 的直播。离它最近的是 2024-03-05、2024-03-11。"
+    assert [str(day) for day in answer.times[0].nearest] == ["2024-03-05", "2024-03-11"]
     later = engine.answer("聊了什么？", span=(datetime.date(2030, 1, 1), None))
     assert later.abstained and later.text.startswith("文稿里没有 2030-01-01 以后 的直播。离它最近的是 2024-")
+
+
+def test_each_broadcast_of_a_month_is_named_with_its_quotations_below_how_many_there_are(finished: Finished) -> None:
+    engine = open_engine(finished, lora__enabled=False)
+    answer = engine.answer("What was discussed in March 2024?", lang="en")
+    (time,) = answer.times
+    days = {citation.transcript: str(citation.date) for citation in answer.citations}
+    assert time.n_broadcasts == time.n_named == len(days) > 3
+    assert all(day.startswith("2024-03") for day in days.values())
+    lines = answer.text.splitlines()
+    assert lines[0] == f"{len(days)} transcripts of 2024-03-01 to 2024-03-31:"
+    assert [line[:13] for line in lines[1:]] == [f"{day}: “" for day in sorted(days.values())]
+    assert answer.as_json()["times"] == [
+        {"since": "2024-03-01", "until": "2024-03-31", "broadcasts": len(days), "named": len(days), "nearest": []}
+    ]
+
+
+def test_of_two_days_that_without_a_broadcast_is_said_to_have_none(finished: Finished) -> None:
+    engine = open_engine(finished, lora__enabled=False)
+    answer = engine.answer("2024年3月5日和3月6日聊了什么？")
+    assert not answer.abstained and {str(citation.date) for citation in answer.citations} == {"2024-03-05"}
+    assert "文稿里没有 2024-03-06 的直播。离它最近的是 2024-03-05、2024-03-11。" in answer.text
+
+
+def test_a_model_is_shown_something_of_each_broadcast_of_a_time(finished: Finished) -> None:
+    engine = open_engine(finished)
+    found, hits, passages = engine._of_a_time(engine.query("2024年3月聊了什么？"), EVER)
+    chars = engine._sections.chat.context_chars
+    assert len(passages) == len(hits) == len(found.citations)
+    assert sum(map(len, passages)) <= chars + 20 * len(passages)
+    assert {passage[:10] for passage in passages} == {str(citation.date) for citation in found.citations}
+    assert engine.answer("2024年3月聊了什么？").generated
 
 
 def test_a_link_is_made_of_what_is_known_of_a_citation(finished: Finished) -> None:

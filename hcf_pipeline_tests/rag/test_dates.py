@@ -14,6 +14,7 @@ from hcf_pipeline.rag.search.dates import mentions_in, periods_in
 TODAY = datetime.date(2024, 7, 10)  # a Wednesday
 NEWEST = datetime.date(2024, 6, 30)
 TABLE = Path(__file__).with_name("dates.tsv").read_text(encoding="utf-8").splitlines()
+ENGLISH = Path(__file__).with_name("english_dates.tsv").read_text(encoding="utf-8").splitlines()
 WRITTEN = st.text(
     st.sampled_from(
         "去今前大年月日号上下个这最近半几天周底初中末旬0123456789２二零〇十两三-/.五一八九到和以之后起些本礼拜星期明第季度春冬那场"
@@ -23,7 +24,7 @@ WRITTEN = st.text(
 DAYS = st.dates()
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[row.split("\t")[0] or "nothing" for row in TABLE])
+@pytest.mark.parametrize("row", [*TABLE, *ENGLISH], ids=lambda row: row.split("\t")[0] or "nothing")
 def test_words_for_a_time_are_understood_and_what_only_looks_like_one_is_none(row: str) -> None:
     question, expected = row.split("\t")
     found = periods_in(question, TODAY, NEWEST)
@@ -34,6 +35,66 @@ def test_words_for_a_time_are_understood_and_what_only_looks_like_one_is_none(ro
 def test_the_table_has_times_and_none() -> None:
     n_none = sum(row.endswith("\t") for row in TABLE)
     assert len(TABLE) >= 200 and n_none >= 50 and len(TABLE) - n_none >= 100
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "last",
+                "this",
+                "past",
+                "week",
+                "month",
+                "year",
+                "of",
+                "before",
+                "in",
+                "on",
+                "from",
+                "to",
+                "between",
+                "and",
+                "March",
+                "may",
+                "5th",
+                "31",
+                "30",
+                "February",
+                "2024",
+                "2023",
+                "the",
+                "two",
+                "a",
+                "few",
+                "days",
+                "ago",
+                "-",
+                ",",
+                "Monday",
+                "Monday's",
+                "show",
+                "summer",
+                "early",
+                "end",
+                "Q2",
+                "half",
+                "until",
+                "since",
+                "2024-02-30",
+                "0",
+            ]
+        ),
+        max_size=9,
+    )
+)
+def test_any_english_words_name_days_in_their_order_or_none(words: list[str]) -> None:
+    question = " ".join(words)
+    ends = 0
+    for mention in mentions_in(question, TODAY, NEWEST):
+        assert ends <= mention.start < mention.end <= len(question) and mention.period.since <= mention.period.until
+        assert mention.period.since <= TODAY
+        ends = mention.end
 
 
 def test_two_times_are_two_periods() -> None:
@@ -48,6 +109,9 @@ def test_two_times_are_two_periods() -> None:
         ("你２３年５月说的", ["２３年５月"]),
         ("去年3月到5月和前天各说了什么", ["去年3月到5月", "前天"]),
         ("上個月他去哪了", ["上個月"]),
+        ("What did he say in March and on May 5th, 2024?", ["in March", "on May 5th, 2024"]),
+        ("Compare the end of last year with last week’s show", ["the end of last year", "last week’s"]),
+        ("上周的 podcast vs. the one of March 5, 2024", ["上周", "of March 5, 2024"]),
     ],
 )
 def test_a_mention_is_the_very_words_of_the_question(question: str, words: list[str]) -> None:

@@ -59,12 +59,20 @@ def test_a_day_without_a_broadcast_has_no_hits_and_its_nearest_are_known(retriev
     assert [str(day) for day in retriever.nearest_days(query.periods[0])] == ["2024-02-19", "2024-03-11"]
 
 
-@pytest.mark.parametrize(
-    "question",
-    ["2024年2月19日聊了什么猫", "2月19日讲了什么菜好吃", "2024年2月19日", "2月19日猫叫什么", "他为什么聊2月19日"],
-)
+def _wordings(name: str) -> list[str]:
+    rows = Path(__file__).with_name("only_when.tsv").read_text(encoding="utf-8").splitlines()
+    return [question for kind, question in (row.split("\t") for row in rows) if kind == name]
+
+
+@pytest.mark.parametrize("question", _wordings("time"))
+def test_many_wordings_ask_for_nothing_but_what_a_time_was_about(question: str) -> None:
+    assert asks_only_when(question, mentions_in(question, TODAY), ["户晨风", "Erik St. Martin"])
+
+
+@pytest.mark.parametrize("question", _wordings("more"))
 def test_what_asks_for_more_keeps_its_own_words(retriever: Retriever, question: str) -> None:
-    assert not asks_only_when(question, mentions_in(question, TODAY))
+    mentions = mentions_in(question, TODAY)
+    assert not asks_only_when(question, mentions, ["户晨风", "Erik St. Martin"])
     before = retriever.query(question, TODAY).terms.terms
     assert np.isin(before, retriever.lexical.ask(question).terms).all()
 

@@ -3,52 +3,39 @@
 Only words that name a time outright count; 现在 and 以后 do not, nor durations (工作十年), nor a season without its year,
 nor what is still to come (下个月). Relative words are meant from a reference day; 最近 and its kin, and a month or a day
 without its year, from the newest broadcast where that is older: nobody means the weeks since, or a March that there is
-nothing of. The words themselves are in date_words.py.
+nothing of. The words themselves are in date_words.py; English ones are english_dates.py's, and mean the same days.
 """
 
 from __future__ import annotations
 
-import calendar
 import datetime
 import re
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from hcf_pipeline.rag.search.date_words import EXPRESSION, amount, neighbours, number, plain
+from hcf_pipeline.rag.search.english_dates import english_mentions
+from hcf_pipeline.rag.search.periods import (
+    EVER,
+    FEW,
+    RECENT_DAYS,
+    THESE_DAYS,
+    Mention,
+    Now,
+    Period,
+    Span,
+    ago,
+    before,
+    days_back,
+    from_then,
+    last_on,
+    month_back,
+    months,
+    on,
+    season,
+)
 
-Span: TypeAlias = tuple[datetime.date | None, datetime.date | None]  # first and last day, both inclusive
-EVER: Span = (None, None)
-
-RECENT_DAYS = 60  # 最近
-THESE_DAYS = 14  # 这几天, 前两天: there is not a broadcast every day
-FEW = 5  # 最近几个月
-LEAP_GAP = 9  # years within which every day of the calendar comes: 1896 and 1904 had a 29 February
-AGO_SHARE = 6  # 两年前 is meant to a sixth of two years, either way
-
-
-class Period(NamedTuple):
-    """Both days inclusive."""
-
-    since: datetime.date
-    until: datetime.date
-
-    @property
-    def is_short(self) -> bool:
-        """A day or a week."""
-        return (self.until - self.since).days < 7
-
-
-class Mention(NamedTuple):
-    """The characters of a question that name a time: question[start:end]."""
-
-    start: int
-    end: int
-    period: Period
-
-
-class _Now(NamedTuple):
-    today: datetime.date
-    newest: datetime.date  # the last day up to today that there may be a broadcast of
+__all__ = ["EVER", "Mention", "Period", "Span", "mentions_in", "periods_in"]
 
 
 _Words: TypeAlias = "re.Match[str]"
@@ -60,27 +47,40 @@ def mentions_in(question: str, today: datetime.date, newest: datetime.date | Non
     `newest` is the day of the newest broadcast. A month without its year is the last one up to that day, or of the year
     of the month that it goes on from (2023年3月和5月; 2023年3月到5月 is one time).
     """
-    now = _Now(today, min(today, newest or today))
+    text, now = plain(question), Now(today, min(today, newest or today))
+    english = english_mentions(text, now)
+    return _apart([*english, *_chinese(text, now)]) if english else _chinese(text, now)
+
+
+def _apart(mentions: Sequence[Mention]) -> list[Mention]:
+    """In their order, without those that begin within another one; of two that begin together the longer one."""
     found: list[Mention] = []
-    before: _Words | None = None  # those of the last one of `found`, where it may go on
-    text = plain(question)
+    for mention in sorted(mentions, key=lambda mention: (mention.start, -mention.end)):
+        if not found or mention.start >= found[-1].end:
+            found.append(mention)
+    return found
+
+
+def _chinese(text: str, now: Now) -> list[Mention]:
+    found: list[Mention] = []
+    last: _Words | None = None  # those of the last one of `found`, where it may go on
     for words in EXPRESSION.finditer(text):
         kind = next(name for name in _RULES if words[name] is not None)
-        between = text[before.end() : words.start()] if before and kind in _GO_ON else ""
+        between = text[last.end() : words.start()] if last and kind in _GO_ON else ""
         year = None  # of the month or day that this one goes on from
-        if between and _lacks_year(words) and (between in _TO or (before and between in _AND and _says_year(before))):
+        if between and _lacks_year(words) and (between in _TO or (last and between in _AND and _says_year(last))):
             year = found[-1].period.since.year
         period = _RULES[kind](words, now, year)
         if year and period and between in _TO and period.until < found[-1].period.since:  # 11月到2月
             period = _RULES[kind](words, now, year + 1)
-        before = None
-        if period is None or period.since > today:
+        last = None
+        if period is None or period.since > now.today:
             continue
         start, since = words.start(), period.since
         if between in _TO and found[-1].period.since <= since:
             start, _, (since, _) = found.pop()
         found.append(Mention(start, words.end(), Period(since, period.until)))
-        before = words if kind in _GO_ON else None
+        last = words if kind in _GO_ON else None
     return found
 
 
@@ -95,7 +95,7 @@ _AND = ("和", "与", "跟", "、", ",", "，", "及", "或", "还是")
 _YEARS_BACK = {"大前年": 3, "前年": 2, "去年": 1, "上一年": 1, "今年": 0, "本年": 0}  # the others are to come
 _DAYS_BACK = {"今": 0, "昨": 1, "前": 2, "大": 3}
 _PARTS = {"上半年": (1, 6), "下半年": (7, 12), "初": (1, 2), "中": (5, 8), "底": (11, 12), "末": (11, 12)}
-_SEASONS = {"春": (3, 5), "夏": (6, 8), "秋": (9, 11), "冬": (11, 12)}
+_SEASONS = {"春": (3, 5), "夏": (6, 8), "秋": (9, 11), "冬": (11, 2)}
 _THIRDS = {"初": (1, 10), "上旬": (1, 10), "中旬": (11, 20), "底": (21, 31), "末": (21, 31), "下旬": (21, 31)}
 _WEEKDAYS = {c: n for n, c in enumerate("一二三四五六日")} | {"天": 6}
 _UNIT_DAYS = {"年": 365.25, "月": 30.44, "星期": 7.0, "周": 7.0, "礼拜": 7.0, "天": 1.0, "日": 1.0, "日子": 1.0}
@@ -109,7 +109,7 @@ def _lacks_year(words: _Words) -> bool:
     return (words["month"] or words["day"]) is not None and not _says_year(words)
 
 
-def _year(written: str | None, word: str | None, now: _Now) -> int | None:
+def _year(written: str | None, word: str | None, now: Now) -> int | None:
     """Two digits are of this century as far as it has come, else of the last one: 98年."""
     if word:
         return now.today.year - _YEARS_BACK.get(word, -1)
@@ -117,20 +117,6 @@ def _year(written: str | None, word: str | None, now: _Now) -> int | None:
         return None
     year = number(written)
     return year if year > 99 else year + (2000 if year + 2000 <= now.today.year else 1900)
-
-
-def _months(year: int, first: int, last: int) -> Period | None:
-    if not (1 <= first <= last <= 12 and 1 <= year <= 9999):
-        return None
-    return Period(datetime.date(year, first, 1), datetime.date(year, last, calendar.monthrange(year, last)[1]))
-
-
-def _on(year: int, month: int, day: int) -> Period | None:
-    try:
-        found = datetime.date(year, month, day)
-    except ValueError:
-        return None
-    return Period(found, found)
 
 
 def _third(month: Period | None, part: str | None) -> Period | None:
@@ -141,39 +127,35 @@ def _third(month: Period | None, part: str | None) -> Period | None:
     return Period(month.since.replace(day=first), month.until.replace(day=min(last, month.until.day)))
 
 
-def _open(period: Period | None, word: str | None, now: _Now) -> Period | None:
+def _open(period: Period | None, word: str | None, now: Now) -> Period | None:
     """All before a period (2020年以前), or from it to today (2020年以后)."""
     if period is None or word is None:
         return period
-    if word.endswith("前"):
-        return Period(datetime.date.min, max(period.since, datetime.date.min.replace(day=2)) - datetime.timedelta(1))
-    return Period(period.since, max(period.since, now.today))
+    return before(period) if word.endswith("前") else from_then(period, now)
 
 
-def _day(words: _Words, now: _Now, same: int | None) -> Period | None:
-    """Without its year the last such day up to the newest broadcast; 29 February is one of a leap year."""
+def _day(words: _Words, now: Now, same: int | None) -> Period | None:
+    """Without its year the last such day up to the newest broadcast."""
     year = same or _year(words["y1"], words["r1"], now)
     month, day = number(words["m1"]), number(words["d1"] or words["e1"])
-    years = [year] if year else [now.newest.year - back for back in range(LEAP_GAP)]
-    found = (_on(of, month, day) for of in years)
-    first = next((period for period in found if period and (year or period.since <= now.newest)), None)
-    last = _on(first.since.year, month, number(words["f1"])) if first and words["f1"] else first
+    first = on(year, month, day) if year else last_on(month, day, now.newest)
+    last = on(first.since.year, month, number(words["f1"])) if first and words["f1"] else first
     return Period(first.since, last.until) if first and last and first.since <= last.until else first
 
 
-def _iso(words: _Words, _: _Now, __: int | None) -> Period | None:
+def _iso(words: _Words, _: Now, __: int | None) -> Period | None:
     year, month = int(words["y2"]), int(words["m2"])
-    return _months(year, month, month) if words["d2"] is None else _on(year, month, int(words["d2"]))
+    return months(year, month, month) if words["d2"] is None else on(year, month, int(words["d2"]))
 
 
-def _compact(words: _Words, _: _Now, __: int | None) -> Period | None:
-    return _on(int(words["y0"]), int(words["m0"]), int(words["d0"]))
+def _compact(words: _Words, _: Now, __: int | None) -> Period | None:
+    return on(int(words["y0"]), int(words["m0"]), int(words["d0"]))
 
 
-def _month(words: _Words, now: _Now, same: int | None) -> Period | None:
+def _month(words: _Words, now: Now, same: int | None) -> Period | None:
     first, last = _month_pair(words["m3"])
     year = same or _year(words["y3"], words["r3"], now) or now.newest.year - (first > now.newest.month)
-    return _open(_third(_months(year, first, last), words["t3"]), words["o3"], now)
+    return _open(_third(months(year, first, last), words["t3"]), words["o3"], now)
 
 
 def _month_pair(text: str) -> tuple[int, int]:
@@ -182,118 +164,107 @@ def _month_pair(text: str) -> tuple[int, int]:
     return neighbours(text) or (number(text), number(text))
 
 
-def _part(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _part(words: _Words, now: Now, _: int | None) -> Period | None:
     named = words["p4"]
     if named.endswith("季度"):
         quarter = number(named.removeprefix("第")[0])
         first, last = 3 * quarter - 2, 3 * quarter
     else:
         first, last = _PARTS[named.removeprefix("年")]
-    return _months(_year(words["y4"], words["r4"], now) or now.newest.year - (first > now.newest.month), first, last)
+    return months(_year(words["y4"], words["r4"], now) or now.newest.year - (first > now.newest.month), first, last)
 
 
-def _season(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _season(words: _Words, now: Now, _: int | None) -> Period | None:
     year = _year(words["y5"], words["r5"], now)
-    period = _months(year, *_SEASONS[words["p5"]]) if year else None
-    next_spring = _months(year + 1, 1, 2) if year and words["p5"] == "冬" else None
-    return Period(period.since, next_spring.until) if period and next_spring else period
+    return season(year, *_SEASONS[words["p5"]]) if year else None
 
 
-def _year_end(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _year_end(words: _Words, now: Now, _: int | None) -> Period | None:
     year = _year(None, words["r6"], now)
-    return _months(year, *_PARTS[words["p6"]]) if year else None
+    return months(year, *_PARTS[words["p6"]]) if year else None
 
 
-def _whole_year(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _whole_year(words: _Words, now: Now, _: int | None) -> Period | None:
     year = _year(words["y7"] or words["a7"] or words["b7"], words["r7"], now)
-    return _open(_months(year, 1, 12) if year else None, words["o7"], now)
+    return _open(months(year, 1, 12) if year else None, words["o7"], now)
 
 
-def _ago(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _ago(words: _Words, now: Now, _: int | None) -> Period | None:
     least, most = amount(words["n8"])
     more = words["h8"] or words["i8"]
     if words["n8"] != "半" and more:
         least, most = (least + 0.5, most + 0.5) if more == "半" else (least, most + 1)
-    days = _UNIT_DAYS[words["u8"]]
-    return _between(now.today, most * days * (1 + 1 / AGO_SHARE), least * days * (1 - 1 / AGO_SHARE))
+    return ago(now, least, most, _UNIT_DAYS[words["u8"]])
 
 
-def _last(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _last(words: _Words, now: Now, _: int | None) -> Period | None:
     """From the newest broadcast: of the last three months before today there may be none."""
     if words["s10"]:
-        return _between(now.newest, 3 * _UNIT_DAYS["年"] if words["s10"] == "年" else THESE_DAYS, 0)
+        return days_back(now.newest, 3 * _UNIT_DAYS["年"] if words["s10"] == "年" else THESE_DAYS, 0)
     n, days = words["n10"], _UNIT_DAYS[words["u10"]]
     if days == 1 and n in ("几", "数", "两"):
-        return _between(now.newest, THESE_DAYS, 0)
-    return _between(now.newest, (FEW if n in ("几", "数") else amount(n).most) * days, 0)
+        return days_back(now.newest, THESE_DAYS, 0)
+    return days_back(now.newest, (FEW if n in ("几", "数") else amount(n).most) * days, 0)
 
 
-def _before(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _before(words: _Words, now: Now, _: int | None) -> Period | None:
     """前几年, 前两个月, 前两天: years before today, the shorter ones before the newest broadcast."""
     days = _UNIT_DAYS[words["u11"]]
     if days == 1:
-        return _between(now.newest, THESE_DAYS, 0)
+        return days_back(now.newest, THESE_DAYS, 0)
     least, most = amount(words["n11"])
-    return _between(now.today if days > 300 else now.newest, (most + 1) * days, (least - 1) * days)
+    return days_back(now.today if days > 300 else now.newest, (most + 1) * days, (least - 1) * days)
 
 
-def _this(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _this(words: _Words, now: Now, _: int | None) -> Period | None:
     """This or an earlier week or month (大上周 is the one before the last), or a day of it."""
     back = words["w9"].count("上") + words["w9"].count("大") - words["w9"].count("下")
     if "月" in words["this"]:
-        months = now.today.year * 12 + now.today.month - 1 - back
-        month = _months(months // 12, months % 12 + 1, months % 12 + 1)
+        month = month_back(now, back)
         if month and words["d9"]:
-            return _on(month.since.year, month.since.month, number(words["d9"]))
+            return on(month.since.year, month.since.month, number(words["d9"]))
         return _third(month, words["t9"])
     since = now.today.weekday() + 7 * back  # days since the Monday
     if words["k9"]:
         since -= _WEEKDAYS[words["k9"]]
-        return _between(now.today, since, since)
-    return _between(now.today, since - 5 if words["e9"] else since, since - 6)
+        return days_back(now.today, since, since)
+    return days_back(now.today, since - 5 if words["e9"] else since, since - 6)
 
 
-def _weekday(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _weekday(words: _Words, now: Now, _: int | None) -> Period | None:
     back = (now.newest.weekday() - _WEEKDAYS[words["k12"]]) % 7
-    return _between(now.newest, back, back)
+    return days_back(now.newest, back, back)
 
 
-def _of_month(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _of_month(words: _Words, now: Now, _: int | None) -> Period | None:
     """The last 5号 up to the newest broadcast."""
-    months = now.newest.year * 12 + now.newest.month - 1
-    found = (_on((months - back) // 12, (months - back) % 12 + 1, int(words["d13"])) for back in range(3))
+    newest = now.newest.year * 12 + now.newest.month - 1
+    found = (on((newest - back) // 12, (newest - back) % 12 + 1, int(words["d13"])) for back in range(3))
     return next((period for period in found if period and period.since <= now.newest), None)
 
 
-def _named(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _named(words: _Words, now: Now, _: int | None) -> Period | None:
     back = _DAYS_BACK[words["name"][0]]
-    return _between(now.today, back, back)
+    return days_back(now.today, back, back)
 
 
-def _new_year(words: _Words, now: _Now, _: int | None) -> Period | None:
+def _new_year(words: _Words, now: Now, _: int | None) -> Period | None:
     """年前 is December to mid-February, before the Chinese new year; 开年 what follows."""
     if words["new_year"] == "开年":
-        return _months(now.newest.year, 1, 3)
+        return months(now.newest.year, 1, 3)
     year = now.newest.year
     return Period(datetime.date(year - 1, 12, 1), datetime.date(year, 2, 20)) if year > 1 else None
 
 
-def _newest(_: _Words, now: _Now, __: int | None) -> Period | None:
+def _newest(_: _Words, now: Now, __: int | None) -> Period | None:
     return Period(now.newest, now.newest)
 
 
-def _recent(_: _Words, now: _Now, __: int | None) -> Period | None:
-    return _between(now.newest, RECENT_DAYS, 0)
+def _recent(_: _Words, now: Now, __: int | None) -> Period | None:
+    return days_back(now.newest, RECENT_DAYS, 0)
 
 
-def _between(day: datetime.date, most: float, least: float) -> Period | None:
-    try:
-        return Period(day - datetime.timedelta(round(most)), day - datetime.timedelta(round(least)))
-    except OverflowError:
-        return None
-
-
-_RULES: dict[str, Callable[[_Words, _Now, int | None], Period | None]] = {
+_RULES: dict[str, Callable[[_Words, Now, int | None], Period | None]] = {
     "compact": _compact,
     "day": _day,
     "iso": _iso,

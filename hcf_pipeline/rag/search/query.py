@@ -43,7 +43,8 @@ class Query:
     periods: tuple[Period, ...]  # that the question names and there is a broadcast of, in the order of its words
     vector: Vectors  # shape (dim,), of the whole text
     names_time: Mask  # which of the terms stand in nothing but the words for `periods`
-    asks_only_when: bool  # hardly anything besides the periods
+    asks_little: bool  # hardly anything besides the periods: any broadcast of theirs is an answer
+    asks_only_when: bool = False  # nothing besides them (only_when.py)
     encoding_s: float = field(default=0.0, compare=False)  # what the vector took
 
     @property
@@ -72,14 +73,14 @@ def read(text: str, mentions: Sequence[Mention], vector: Vectors, lexical: Lexic
     query_terms = lexical.ask(
         said if normalise(said).strip() else text
     )  # a day alone: there is nothing else to search with
-    names_time, only_when = np.zeros(len(query_terms.terms), dtype=np.bool_), False
+    names_time, little = np.zeros(len(query_terms.terms), dtype=np.bool_), False
     if mentions:
         names_time = ~np.isin(query_terms.terms, terms_of(without(text, mentions)), assume_unique=True)
         asks_for = float(query_terms.idf[~query_terms.is_pair & ~names_time].sum())
-        only_when = asks_for < LITTLE * math.log1p(2 * lexical.n_texts + 1)
+        little = asks_for < LITTLE * math.log1p(2 * lexical.n_texts + 1)
         query_terms = replace(query_terms, idf=query_terms.idf * np.where(names_time, TIME_WEIGHT, 1.0))
     periods = tuple(mention.period for mention in mentions)
-    return Query(text, query_terms, periods, vector, names_time, only_when, encoding_s)
+    return Query(text, query_terms, periods, vector, names_time, little, encoding_s=encoding_s)
 
 
 def today_in(timezone: str) -> datetime.date:

@@ -11,7 +11,7 @@ import copy
 import datetime
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -29,8 +29,10 @@ from hcf_pipeline.rag.search.duplicates import originals
 from hcf_pipeline.rag.search.evidence import N_HITS, evidence
 from hcf_pipeline.rag.search.fusion import Fusion
 from hcf_pipeline.rag.search.hits import Hit
-from hcf_pipeline.rag.search.only_when import MOST_ROWS, asks_only_when, telling_terms
+from hcf_pipeline.rag.search.only_when import asks_only_when
+from hcf_pipeline.rag.search.overview import Broadcast, overview
 from hcf_pipeline.rag.search.query import Query, read
+from hcf_pipeline.rag.search.telling import MOST_ROWS, evenly, telling_terms
 from hcf_pipeline.rag.search.widths import N_PASSAGES, Widths
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline.text import well_formed
@@ -143,13 +145,31 @@ class Retriever:
         periods = tuple(mention.period for mention in named) or (
             Period(since or datetime.date.min, until or datetime.date.max),
         )
-        rows = np.flatnonzero(self._named(periods) & _within(self._days, since, until))
-        query = replace(query, periods=periods, asks_only_when=True)
+        query = replace(query, periods=periods, asks_little=True, asks_only_when=True)
+        rows = evenly(self._rows_of(periods, span), MOST_ROWS)
         if not len(rows):
             return query
-        rows = rows[:: -(-len(rows) // MOST_ROWS)]
-        terms = telling_terms(self._index.lexical, rows, [self._index.text(int(row)) for row in rows])
+        terms = telling_terms(self._index.lexical, [self._index.text(row) for row in rows.tolist()])
         return replace(query, terms=terms, names_time=np.zeros(len(terms.terms), dtype=np.bool_))
+
+    def overview(self, query: Query, span: Span, host_labels: Collection[str]) -> list[Broadcast]:
+        """What the time of a question was about that asks for nothing else."""
+        rows = self._rows_of(query.periods, span)
+        return overview(self._index, rows, host_labels) if len(rows) else []
+
+    def n_broadcasts(self, period: Period) -> int:
+        """How many broadcasts there are of a time."""
+        return len(np.unique(self._index.transcripts[self._named([period])]))
+
+    def _rows_of(self, periods: Sequence[Period], span: Span) -> Ids:
+        """The rows that lie in one of some periods and in the span."""
+        return np.flatnonzero(self._named(periods) & _within(self._days, *span))
+
+    @property
+    def broadcast_months(self) -> list[tuple[int, int]]:
+        """(year, month) of those that there are broadcasts of, in their order."""
+        days = [EPOCH + datetime.timedelta(int(day)) for day in self._broadcast_days]
+        return list(dict.fromkeys((day.year, day.month) for day in days))
 
     def nearest_days(self, period: Period, n: int = 2) -> list[datetime.date]:
         """The days of the broadcasts nearest to a time that there is none of, in their order."""
@@ -209,7 +229,7 @@ class Retriever:
         """The evidence score of a question's hits, whatever their order, see evidence.py; -inf where there are none."""
         if not hits:
             return -math.inf
-        if query.asks_only_when:
+        if query.asks_little:
             return CERTAIN
         everywhere, named = self._scales(query)
         found = [(hit.score / (named if query.names(hit.date) else everywhere), hit.words) for hit in hits]
@@ -315,7 +335,7 @@ class Retriever:
         if allowed is not None and live is not None:
             allowed &= live
         factors = self._by_time(query.periods)
-        if factors is None or (self._settings.date_factor > 0 and not query.asks_only_when):
+        if factors is None or (self._settings.date_factor > 0 and not query.asks_little):
             return (live if allowed is None else allowed), factors
         named = factors == 1
         return (named if allowed is None else named & allowed), None
