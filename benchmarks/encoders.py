@@ -109,7 +109,8 @@ def main() -> None:
         retriever = Retriever(Index(work / "index", embedded.identity, embedded.dim), embedded, by_words)
         encoder = _opened(work / "server", settings)
         questions = [q for file in given.questions for q in read_questions(file) if q.is_answerable]
-        questions = questions[:: max(1, len(questions) // given.n)][: given.n]
+        n = min(given.n, len(questions))
+        questions = [questions[at * len(questions) // n] for at in range(n)]
         cache = VectorCache(work / "vectors")
         scale = _scale(Table(work / CHUNKS), encoder, cache)
         asked = _ask(retriever, encoder, cache, scale, questions)
