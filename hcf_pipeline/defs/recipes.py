@@ -80,7 +80,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         CHUNK_EMBEDDINGS: Recipe(PREPARATION, libraries_of(CHUNK_EMBEDDINGS)),
         FAISS_INDEX: Recipe(INDEX_FORMAT, libraries_of(FAISS_INDEX)),
         RETRIEVAL_SCORECARD: Recipe(
-            3,
+            4,
             reads(*(f"retrieval.{name}" for name in RANKED_BY), "encoder.query_prompt")
             | {f"file {given}": _digest(file) for given, file in settings.question_files.items()}
             | listing_of(settings, settings.sections.retrieval.reranker)

@@ -38,8 +38,11 @@ def bm25_by_hand(question: str, texts: list[str], k1: float, b: float) -> list[f
         for gram in set(grams(question)):
             n_docs = sum(gram in other for other in bags)
             idf = math.log1p((len(texts) - n_docs + 0.5) / (n_docs + 0.5))
-            norm = k1 * (1 - b + b * len(grams(text)) / mean)
-            score += idf * bag[gram] * (k1 + 1) / (bag[gram] + norm) if bag[gram] else 0
+            idf = (len(texts) * idf + 20 * 1.6) / (len(texts) + 20)  # few texts tell little
+            is_word = gram.isascii() and " " not in gram
+            k, share = (k1 * 5 / 3, b * 15 / 8) if is_word else (k1, b)
+            norm = k * (1 - share + share * len(grams(text)) / mean)
+            score += idf * bag[gram] * (k + 1) / (bag[gram] + norm) if bag[gram] else 0
         scores.append(score)
     return scores
 

@@ -70,6 +70,12 @@ def is_pair(terms: Ints) -> Mask:
     return pairs
 
 
+def is_word(terms: Ints) -> Mask:
+    """Which terms are words."""
+    words: Mask = (terms >= WORD) & (terms < WORD_PAIR)
+    return words
+
+
 def terms_of(text: str) -> Ints:
     """The distinct terms of a text, sorted."""
     return np.unique(terms_in(units_of([text]))[0])

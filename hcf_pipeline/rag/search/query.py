@@ -48,7 +48,7 @@ class Query:
 
     @property
     def characters(self) -> Mask:
-        """Which of the terms are single characters that ask for more than a time."""
+        """Which of the terms are single characters or words that ask for more than a time."""
         return ~self.terms.is_pair & ~self.names_time
 
     def names(self, date: datetime.date | None) -> bool:
