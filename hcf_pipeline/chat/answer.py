@@ -23,6 +23,7 @@ class Phrases:
     until: str
     between: str  # days of a list
     quote: str
+    colon: str  # behind who says it
 
 
 PHRASES: Mapping[Lang, Phrases] = {
@@ -37,6 +38,7 @@ PHRASES: Mapping[Lang, Phrases] = {
         until="{until} 以前",
         between="、",
         quote="「{text}」",
+        colon="：",
     ),
     "en": Phrases(
         toy_mark="(toy model) ",
@@ -49,6 +51,7 @@ PHRASES: Mapping[Lang, Phrases] = {
         until="{until} or earlier",
         between=" and ",
         quote="“{text}”",
+        colon=": ",
     ),
 }
 

@@ -38,7 +38,7 @@ from hcf_pipeline.corpus.link import fields_of, link_to
 from hcf_pipeline.corpus.tables import read_metadata
 from hcf_pipeline.errors import Lang, NotReady
 from hcf_pipeline.hub.models import model_folder, require_unchanged
-from hcf_pipeline.lm.prompt import Exchange, Message, build_messages, system_prompt
+from hcf_pipeline.lm.prompt import Exchange, Message, Words, build_messages, system_prompt, words_for
 from hcf_pipeline.rag.chunking.lines import begins_at, shown
 from hcf_pipeline.rag.search.dates import EVER, Span
 from hcf_pipeline.rag.search.hits import Hit
@@ -208,7 +208,7 @@ class Engine:
         if not self.retriever.bears_on(query, hits):
             yield Answer((), (), phrases.abstained, self.release.id, abstained=True, generated=False)
             return
-        found = self._found(query, hits)
+        found = self._found(query, hits, phrases)
         yield found
         text = "".join(f"{phrases.quote.format(text=quote.text)}[{quote.n}]" for quote in found.quotes)
         text = text or phrases.no_own_words.format(persona=self.release.persona)
@@ -242,13 +242,13 @@ class Engine:
         chat = self._sections.chat
         system = system_prompt(chat.persona_prompt, self.release.persona)
         recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
-        return build_messages(system, recent, question, self._passages(hits))
+        return build_messages(system, recent, question, self._passages(hits, words_for(system)))
 
-    def _found(self, query: Query, hits: Sequence[Hit]) -> Found:
+    def _found(self, query: Query, hits: Sequence[Hit], phrases: Phrases) -> Found:
         quotes = best_quotes(query.terms, hits, self.release.host_labels)
         return Found(
             quotes=tuple(self._own_words(quote, hits[quote.n - 1]) for quote in quotes),
-            citations=tuple(self._citation(n, hit) for n, hit in enumerate(hits, 1)),
+            citations=tuple(self._citation(n, hit, phrases) for n, hit in enumerate(hits, 1)),
         )
 
     def _own_words(self, quote: Quote, hit: Hit) -> OwnWords:
@@ -256,9 +256,10 @@ class Engine:
         link = self.link(hit.transcript, hit.date, start_s)
         return OwnWords(quote.n, hit.transcript, hit.date, quote.turn, quote.label, quote.text, start_s, link)
 
-    def _citation(self, n: int, hit: Hit) -> Citation:
+    def _citation(self, n: int, hit: Hit, phrases: Phrases) -> Citation:
         link = self.link(hit.transcript, hit.date, hit.start_s)
-        return Citation(n, hit.transcript, hit.date, hit.turns, hit.text, hit.start_s, link)
+        said = shown(hit.lines, phrases.colon)
+        return Citation(n, hit.transcript, hit.date, hit.turns, said, hit.start_s, link)
 
     def _open_retriever(self) -> Retriever:
         from hcf_pipeline.rag.encode.encoder import load_encoder
@@ -276,7 +277,7 @@ class Engine:
         self._store.verify(artifact)  # damage is marked, so that the next refresh or the automation heals it
         return artifact
 
-    def _passages(self, hits: Sequence[Hit]) -> list[str]:
+    def _passages(self, hits: Sequence[Hit], words: Words) -> list[str]:
         """As much of the hits as the model shall see, the best first, each with the turns beside it where there is room."""
         left = self._sections.chat.context_chars
         passages: list[str] = []
@@ -284,9 +285,9 @@ class Engine:
             if left <= 0:
                 break
             before, after = self.retriever.around(hit, self._sections.retrieval.context_turns)
-            text = shown([*before, *hit.lines, *after])
-            text = text if len(text) <= left else hit.text[:left]
-            passages.append(f"{hit.date or '日期不详'}：{text}")
+            text = shown([*before, *hit.lines, *after], words.colon)
+            text = text if len(text) <= left else shown(hit.lines, words.colon)[:left]
+            passages.append(f"{hit.date or words.undated}{words.colon}{text}")
             left -= len(text)
         return passages
 
