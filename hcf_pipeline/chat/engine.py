@@ -40,6 +40,7 @@ from hcf_pipeline.errors import Lang, NotReady
 from hcf_pipeline.hub.models import model_folder, require_unchanged
 from hcf_pipeline.lm.prompt import Exchange, Message, Words, build_messages, system_prompt, words_for
 from hcf_pipeline.rag.chunking.lines import begins_at, shown
+from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.search.dates import EVER, Span
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.query import Query, today_in
@@ -119,6 +120,7 @@ class Engine:
         self._leases = {name: store.lease(part.asset, part.version) for name, part in release.parts.items()}
         for name, part in release.parts.items():
             require_pinned(self._leases[name].artifact, part)
+        self._index = _Once(lambda: Index(self._verified(INDEX).path, verified=True))
         self._retriever = _Once(self._open_retriever)
         self._generator = _Once(self._open_generator)
         self._turns = _Once(lambda: self._verified(TURNS).path)
@@ -167,7 +169,7 @@ class Engine:
 
     def verify(self, quote: str, n_matches: int = MAX_MATCHES) -> Verification:
         """Whether a host said what is quoted, and where. Raises UserError for a quotation that is empty or too long."""
-        return verify(well_formed(quote), self.retriever.index, self.release.host_labels, n_matches)
+        return verify(well_formed(quote), self._index(), self.release.host_labels, n_matches)
 
     def query(self, question: str, span: Span = EVER) -> Query:
         """The question as it is asked today."""
@@ -266,8 +268,9 @@ class Engine:
 
         encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
         reranker = open_reranker(self.release.reranker, self._store.home, self._sections)
-        index = self._verified(INDEX).path
-        return Retriever.open(index, encoder, self._sections.retrieval, reranker, verified=True)
+        index = self._index()
+        index.require_encoder(encoder.identity, encoder.dim)
+        return Retriever(index, encoder, self._sections.retrieval, reranker)
 
     def _open_generator(self) -> Generator:
         return load_generator(model_folder(self._verified(BASE)), self._verified(ADAPTER).path, self._sections)
