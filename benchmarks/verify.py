@@ -115,7 +115,7 @@ def _said(turns: Path) -> tuple[list[Said], list[str]]:
             if turn.side == "host":
                 labels[turn.label] += 1
                 for text in sentences(turn.text, semicolons=True):
-                    if MIN_CHARS <= len(normalise(text)) and len(text) <= MAX_CHARS:
+                    if len(normalise(text)) >= MIN_CHARS and len(text) <= MAX_CHARS:
                         found.setdefault(text.strip(), Said(text.strip(), path, turn.no))
     return list(found.values()), [label for label, _ in labels.most_common()]
 

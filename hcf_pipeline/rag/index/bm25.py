@@ -14,8 +14,9 @@ import numpy as np
 
 from hcf_pipeline.rag.arrays import Floats, Ids, Ints, Mask, Places, Weights
 from hcf_pipeline.rag.index.lexical import LexicalSegment, Matches
-from hcf_pipeline.rag.index.terms import is_pair, is_word, terms_of
+from hcf_pipeline.rag.index.terms import compounds_of, is_pair, is_word, terms_of
 
+WORD_WEIGHT = 2.0  # of a word beside characters: a name of two or three of these is as many terms, and their pairs
 WORD_K1, WORD_B = 5 / 3, 15 / 8  # of words, as multiples of k1 and b; b is 1 at most (docs/retrieval.md)
 USUAL_IDF, USUAL_TEXTS = (
     1.6,
@@ -67,8 +68,11 @@ class LexicalIndex:
         self._norms = lru_cache(maxsize=4)(self._length_norms)
 
     def ask(self, question: str) -> QueryTerms:
-        """The question's terms count once each."""
-        terms = terms_of(question)
+        """The question's terms count once each, and so does what two words of it make where some text has that (MacBookPro)."""
+        compounds = compounds_of(question)
+        if len(compounds):
+            compounds = compounds[self._n_docs(self.find(compounds), len(compounds)) > 0]
+        terms = np.union1d(terms_of(question), compounds)
         matches = self.find(terms)
         return QueryTerms(terms, self._idf(matches, len(terms)), matches)
 
@@ -79,7 +83,7 @@ class LexicalIndex:
         """
         words = query_terms.is_word
         word_k1, word_b = of_words(k1, b)
-        weights = query_terms.idf * np.where(words, word_k1 + 1, k1 + 1)
+        weights = query_terms.idf * np.where(words, WORD_WEIGHT * (word_k1 + 1), k1 + 1)
         norms = self._norms(k1, b)
         word_norms = self._norms(word_k1, word_b) if words.any() else norms
         parts = [
@@ -111,10 +115,14 @@ class LexicalIndex:
         """Weight of each term, as in `QueryTerms`."""
         return self._idf(self.find(terms), len(terms))
 
-    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+    def _n_docs(self, matches: Sequence[Matches], n_terms: int) -> Ints:
         n_docs = np.zeros(n_terms, dtype=np.int64)
         for found, live in zip(matches, self._live, strict=True):
             n_docs += found.n_docs if live is None else _live_docs(found, live)
+        return n_docs
+
+    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+        n_docs = self._n_docs(matches, n_terms)
         idf = np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
         return (self.n_texts * idf + USUAL_TEXTS * USUAL_IDF) / (self.n_texts + USUAL_TEXTS)
 

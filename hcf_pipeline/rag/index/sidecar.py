@@ -15,7 +15,7 @@ from hcf_pipeline.files import hash_of
 
 SIDECAR = "index.json"
 SEGMENTS = "segments"
-FORMAT = 5
+FORMAT = 6
 """Of all files of an index, and of what they hold of given chunks and vectors: bump it when the terms (terms.py), the
 postings or the rows change. It is the revision of `faiss_index`, too: segments of another format are never taken over."""
 

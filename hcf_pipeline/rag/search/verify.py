@@ -76,7 +76,7 @@ class Verification:
     quote: str
     verdict: Verdict
     matches: tuple[Match, ...]  # the earliest first where it is verbatim, else the best
-    n_places: int = 0  # turns that hold it as it stands, whoever says it; of a phrase that is everywhere not all are counted
+    n_places: int = 0  # turns of a host's that hold it as it stands; of a phrase that is everywhere not all are counted
     differences: tuple[Difference, ...] = ()  # from the best match
 
     @property
@@ -106,13 +106,13 @@ def verify(quote: str, index: Index, host_labels: Collection[str], n_matches: in
         found += [match for row in rows[:N_CANDIDATES] if (match := _match(wanted, index, row, host_labels))]
     found.sort(key=_rank)
     distinct = tuple({(match.transcript, match.turn): match for match in reversed(found)}.values())[::-1]
-    n_places = sum(match.similarity == 1 and match.n_turns == 1 for match in distinct)
     if not distinct:
         return Verification(quote, "not found", ())
     best = distinct[0]
     if best.is_verbatim:
-        return Verification(quote, "verbatim", tuple(m for m in distinct if m.similarity == 1)[:n_matches], n_places)
-    return Verification(quote, "near", distinct[:n_matches], n_places, tuple(_differences(best.text, quote)))
+        same = tuple(match for match in distinct if match.similarity == 1)
+        return Verification(quote, "verbatim", same[:n_matches], sum(match.is_verbatim for match in same))
+    return Verification(quote, "near", distinct[:n_matches], differences=tuple(_differences(best.text, quote)))
 
 
 def _rank(match: Match) -> tuple[object, ...]:
@@ -305,8 +305,9 @@ def _differences(said: str, quoted: str) -> Iterator[Difference]:
     """Where the two depart, punctuation and the like apart; character by character, in scripts with spaces word by word."""
     one, other = _stretch([Line(0, "", said.replace("\n", " "))]), _stretch([Line(0, "", quoted.replace("\n", " "))])
     first, second = _words(one), _words(other)
-    words = [[text.text[start:end] for start, end in pieces] for text, pieces in ((one, first), (other, second))]
-    for kind, a, b, c, d in SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+    said_words = [one.text[start:end] for start, end in first]
+    quoted_words = [other.text[start:end] for start, end in second]
+    for kind, a, b, c, d in SequenceMatcher(None, said_words, quoted_words, autojunk=False).get_opcodes():
         if kind != "equal":
             yield Difference(_original(one, first[a:b]), _original(other, second[c:d]))
 

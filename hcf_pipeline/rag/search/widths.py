@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcf_pipeline.rag.arrays import Ids, Weights
-from hcf_pipeline.rag.index.bm25 import QueryTerms, of_words
+from hcf_pipeline.rag.index.bm25 import WORD_WEIGHT, QueryTerms, of_words
 from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.index.terms import occurrences
 
@@ -58,6 +58,7 @@ class Widths:
         Only the best `n_passages` by the other widths have their passages looked at; the rest go without that share.
         """
         weights = query_terms.idf * np.where(query_terms.is_pair, PAIR_WEIGHT, 1.0)
+        weights *= np.where(query_terms.is_word, WORD_WEIGHT, 1.0)
         if not len(rows) or not weights.sum():
             return np.zeros(len(rows))
         weights /= weights.sum()
