@@ -19,8 +19,8 @@ from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_pairs, write_pair_table, write_turn_table
 from hcf_pipeline.lm.chat_format import ChatFormat
-from hcf_pipeline.lm.prompt import Message, build_messages, system_prompt
-from hcf_pipeline.settings import ChatSettings, CorpusSettings, LoraSettings, SftSettings
+from hcf_pipeline.lm.prompt import WORDS, Message, build_messages, system_prompt
+from hcf_pipeline.settings import CorpusSettings, LoraSettings, SftSettings
 from hcf_pipeline.sft.rows import NOT_LEARNT, labels_of, rows_of
 from hcf_pipeline.sft.train import lora_config, trainer_config
 from hcf_pipeline.sft.windows import windows
@@ -40,7 +40,7 @@ def pairs_of(corpus: Path, root: Path) -> tuple[Path, str]:
     tables.mkdir(parents=True)
     write_turn_table(scan(corpus, settings), Grammar(settings), tables)
     hosts = write_pair_table(tables / TURNS, tables)[2]
-    return tables / PAIRS, system_prompt(ChatSettings().persona_prompt, next(iter(hosts)))
+    return tables / PAIRS, system_prompt(WORDS["zh"].persona, next(iter(hosts)))
 
 
 def conversations_of(pairs: Path, system: str, chat_format: ChatFormat, n_tokens: int, n: int) -> list[Conversation]:

@@ -17,6 +17,11 @@ def few(names: Sequence[str], lang: Lang, n: int = N_NAMED, between: str = " ") 
     return named if more <= 0 else named + and_more(more, lang)
 
 
+def listed(names: Sequence[str], lang: Lang, n: int = N_NAMED) -> str:
+    """As `few`, set apart as the language does."""
+    return few(names, lang, n, "、" if lang == "zh" else ", ")
+
+
 def and_more(n: int, lang: Lang) -> str:
     return f"，另有 {n} 个" if lang == "zh" else f" and {n} more"
 

@@ -24,12 +24,12 @@ class Phrases:
     not_named: str  # how many more there are
     not_said: str  # of a broadcast without words of a host's
     says: str  # who or when, before what was said
-    colon: str
     from_to: str
     since: str
     until: str
     between: str  # days of a list
     quote: str
+    colon: str  # behind who says it
 
 
 PHRASES: Mapping[Lang, Phrases] = {
@@ -45,12 +45,12 @@ PHRASES: Mapping[Lang, Phrases] = {
         not_named="，这里列出 {n} 场",
         not_said="（没有主播自己的话）",
         says="{who}：",
-        colon="：",
         from_to="{since} 到 {until}",
         since="{since} 以后",
         until="{until} 以前",
         between="、",
         quote="「{text}」",
+        colon="：",
     ),
     "en": Phrases(
         toy_mark="(toy model) ",
@@ -64,12 +64,12 @@ PHRASES: Mapping[Lang, Phrases] = {
         not_named=", {n} of them here",
         not_said="(no words of a host's)",
         says="{who}: ",
-        colon=":",
         from_to="{since} to {until}",
         since="{since} or later",
         until="{until} or earlier",
         between=" and ",
         quote="“{text}”",
+        colon=": ",
     ),
 }
 

@@ -40,8 +40,9 @@ from hcf_pipeline.corpus.sentences import whole_words
 from hcf_pipeline.corpus.tables import read_metadata
 from hcf_pipeline.errors import Lang, NotReady
 from hcf_pipeline.hub.models import model_folder, require_unchanged
-from hcf_pipeline.lm.prompt import Exchange, Message, build_messages, system_prompt
+from hcf_pipeline.lm.prompt import Exchange, Message, Words, build_messages, system_prompt, words_for
 from hcf_pipeline.rag.chunking.lines import begins_at, shown
+from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.search.dates import EVER, Period, Span
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.overview import Broadcast, Passage
@@ -123,6 +124,7 @@ class Engine:
         self._leases = {name: store.lease(part.asset, part.version) for name, part in release.parts.items()}
         for name, part in release.parts.items():
             require_pinned(self._leases[name].artifact, part)
+        self._index = _Once(lambda: Index(self._verified(INDEX).path, verified=True))
         self._retriever = _Once(self._open_retriever)
         self._generator = _Once(self._open_generator)
         self._turns = _Once(lambda: self._verified(TURNS).path)
@@ -175,7 +177,7 @@ class Engine:
 
     def verify(self, quote: str, n_matches: int = MAX_MATCHES) -> Verification:
         """Whether a host said what is quoted, and where. Raises UserError for a quotation that is empty or too long."""
-        return verify(well_formed(quote), self.retriever.index, self.release.host_labels, n_matches)
+        return verify(well_formed(quote), self._index(), self.release.host_labels, n_matches)
 
     def query(self, question: str, span: Span = EVER) -> Query:
         """The question as it is asked today."""
@@ -210,7 +212,7 @@ class Engine:
         question, phrases = well_formed(question), PHRASES[lang]
         query = self.query(question, span)
         if query.asks_only_when:
-            found, hits, passages = self._of_a_time(query, span)
+            found, hits, passages = self._of_a_time(query, span, phrases)
             text = self._told_of_a_time(found, phrases)
             if not hits:
                 yield Answer((), (), text, self.release.id, abstained=True, generated=False, times=found.times)
@@ -220,7 +222,7 @@ class Engine:
             if not self.retriever.bears_on(query, hits):
                 yield Answer((), (), phrases.abstained, self.release.id, abstained=True, generated=False)
                 return
-            found, passages = self._found(query, hits), self._passages(hits)
+            found, passages = self._found(query, hits, phrases), self._passages(hits)
             text = "".join(f"{phrases.quote.format(text=quote.text)}[{quote.n}]" for quote in found.quotes)
             text = text or phrases.no_own_words.format(persona=self.release.persona)
         yield found
@@ -243,19 +245,19 @@ class Engine:
             times=found.times,
         )
 
-    def _of_a_time(self, query: Query, span: Span) -> tuple[Found, list[Hit], list[str]]:
+    def _of_a_time(self, query: Query, span: Span, phrases: Phrases) -> tuple[Found, list[Hit], list[str]]:
         """What the time of a question was about that asks for nothing else: (found, its hits, what the model is shown)."""
         broadcasts = self.retriever.overview(query, span, self.release.host_labels)
         passages = [passage for broadcast in broadcasts for passage in broadcast.passages]
         hits = [passage.hit for passage in passages]
         found = Found(
             tuple(self._own_words(passage.quote, passage.hit) for passage in passages if passage.quote),
-            tuple(self._citation(number, hit) for number, hit in enumerate(hits, 1)),
+            tuple(self._citation(number, hit, phrases) for number, hit in enumerate(hits, 1)),
             times=tuple(self._covered(period, span, broadcasts) for period in query.periods),
         )
         each = self._sections.chat.context_chars // max(len(passages), 1)
-        shown_to_model = [f"{p.hit.date or '日期不详'}：{_at_most(p, each)}" for p in passages]
-        return found, hits, shown_to_model
+        words = words_for(self._system)
+        return found, hits, [f"{p.hit.date or words.undated}{words.colon}{_at_most(p, each, words)}" for p in passages]
 
     def _covered(self, period: Period, span: Span, broadcasts: Sequence[Broadcast]) -> Covered:
         since = max(period.since, span[0] or datetime.date.min)
@@ -272,23 +274,25 @@ class Engine:
 
     def _told_of_a_time(self, found: Found, phrases: Phrases) -> str:
         """The quotations of each broadcast in a line of its own, below how many there are."""
-        lines = [time.said(phrases) + (phrases.colon if time.n_broadcasts else "") for time in found.times]
+        lines = [time.said(phrases) + (phrases.colon.rstrip() if time.n_broadcasts else "") for time in found.times]
         for cited, quotes in found.by_broadcast:
             said = "".join(f"{phrases.quote.format(text=quote.text)}[{quote.n}]" for quote in quotes)
             lines.append(phrases.says.format(who=cited[0].date) + (said or phrases.not_said))
         return "\n".join(lines)
 
     def _messages(self, question: str, exchanges: Sequence[Exchange], passages: Sequence[str]) -> list[Message]:
-        chat = self._sections.chat
-        system = system_prompt(chat.persona_prompt, self.release.persona)
-        recent = list(exchanges)[-chat.history_turns :] if chat.history_turns else []
-        return build_messages(system, recent, question, passages)
+        n = self._sections.chat.history_turns
+        return build_messages(self._system, list(exchanges)[-n:] if n else [], question, passages)
 
-    def _found(self, query: Query, hits: Sequence[Hit]) -> Found:
+    @property
+    def _system(self) -> str:
+        return system_prompt(self._sections.chat.persona_prompt, self.release.persona)
+
+    def _found(self, query: Query, hits: Sequence[Hit], phrases: Phrases) -> Found:
         quotes = best_quotes(query.terms, hits, self.release.host_labels)
         return Found(
             quotes=tuple(self._own_words(quote, hits[quote.n - 1]) for quote in quotes),
-            citations=tuple(self._citation(n, hit) for n, hit in enumerate(hits, 1)),
+            citations=tuple(self._citation(n, hit, phrases) for n, hit in enumerate(hits, 1)),
         )
 
     def _own_words(self, quote: Quote, hit: Hit) -> OwnWords:
@@ -296,9 +300,10 @@ class Engine:
         link = self.link(hit.transcript, hit.date, start_s)
         return OwnWords(quote.n, hit.transcript, hit.date, quote.turn, quote.label, quote.text, start_s, link)
 
-    def _citation(self, n: int, hit: Hit) -> Citation:
+    def _citation(self, n: int, hit: Hit, phrases: Phrases) -> Citation:
         link = self.link(hit.transcript, hit.date, hit.start_s)
-        return Citation(n, hit.transcript, hit.date, hit.turns, hit.text, hit.start_s, link)
+        said = shown(hit.lines, phrases.colon)
+        return Citation(n, hit.transcript, hit.date, hit.turns, said, hit.start_s, link)
 
     def _open_retriever(self) -> Retriever:
         from hcf_pipeline.rag.encode.encoder import load_encoder
@@ -306,8 +311,9 @@ class Engine:
         encoder = load_encoder(model_folder(self._verified(ENCODER)), "cpu", self._sections.encoder)
         source = self.release.reranker if self._sections.retrieval.reranker else None  # "": tried without it
         reranker = open_reranker(source, self._store.home, self._sections)
-        index, retrieval = self._verified(INDEX).path, self._sections.retrieval
-        return Retriever.open(index, encoder, retrieval, reranker, verified=True, fusion=self.release.fusion)
+        index = self._index()
+        index.require_encoder(encoder.identity, encoder.dim)
+        return Retriever(index, encoder, self._sections.retrieval, reranker, self.release.fusion)
 
     def _open_generator(self) -> Generator:
         return load_generator(model_folder(self._verified(BASE)), self._verified(ADAPTER).path, self._sections)
@@ -319,24 +325,24 @@ class Engine:
 
     def _passages(self, hits: Sequence[Hit]) -> list[str]:
         """As much of the hits as the model shall see, the best first, each with the turns beside it where there is room."""
-        left = self._sections.chat.context_chars
+        words, left = words_for(self._system), self._sections.chat.context_chars
         passages: list[str] = []
         for hit in hits:
             if left <= 0:
                 break
             before, after = self.retriever.around(hit, self._sections.retrieval.context_turns)
-            text = shown([*before, *hit.lines, *after])
-            text = text if len(text) <= left else hit.text[:left]
-            passages.append(f"{hit.date or '日期不详'}：{text}")
+            text = shown([*before, *hit.lines, *after], words.colon)
+            text = text if len(text) <= left else shown(hit.lines, words.colon)[:left]
+            passages.append(f"{hit.date or words.undated}{words.colon}{text}")
             left -= len(text)
         return passages
 
 
-def _at_most(passage: Passage, n_chars: int) -> str:
+def _at_most(passage: Passage, n_chars: int, words: Words) -> str:
     """An exchange, where it is short enough, else the quotation in it, else its beginning."""
-    whole = passage.hit.text
+    whole = shown(passage.hit.lines, words.colon)
     if len(whole) > n_chars and passage.quote:
-        whole = f"{passage.quote.label}：{passage.quote.text}"
+        whole = f"{passage.quote.label}{words.colon}{passage.quote.text}"
     return whole[: whole_words(whole, 0, n_chars)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hcf_pipeline.errors import SettingsError
+from hcf_pipeline.lm.prompt import WORDS
 from hcf_pipeline.settings import Sections, Settings
 from hcf_pipeline.settings.types import Section
 
@@ -14,7 +15,13 @@ PROMPT = "chat.persona_prompt"  # learnt, and served
 
 def serving_settings(settings: Settings) -> dict[str, object]:
     """Each setting that changes an answer, as plain JSON by its name."""
-    return settings.reads(PROMPT) | settings.serving()
+    return prompt_setting(settings) | settings.serving()
+
+
+def prompt_setting(settings: Settings) -> dict[str, object]:
+    """The persona prompt by its name; where none is set, the one that was the default before it followed the corpus, so that what
+    was made then is not stale now. What is in a release is the one that the adapter learnt."""
+    return {PROMPT: settings.sections.chat.persona_prompt or WORDS["zh"].persona}
 
 
 def served_by(sections: Sections, pinned: Mapping[str, object]) -> Sections:
@@ -34,8 +41,9 @@ def served_by(sections: Sections, pinned: Mapping[str, object]) -> Sections:
 
 def unreleased(settings: Settings, pinned: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
     """(name, released value, value of hcf.toml) of each setting that would change an answer once it is released."""
+    follows = {words.persona for words in WORDS.values()} if not settings.sections.chat.persona_prompt else frozenset()
     for name, value in serving_settings(settings).items():
-        if name in pinned and pinned[name] != value:
+        if name in pinned and pinned[name] != value and not (name == PROMPT and pinned[name] in follows):
             yield name, pinned[name], value
 
 

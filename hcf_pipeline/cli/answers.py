@@ -30,7 +30,7 @@ def show_broadcasts(found: Found, lang: Lang) -> None:
     phrases = PHRASES[lang]
     several = len({quote.label for quote in found.quotes}) > 1
     for time in found.times:
-        out.print(time.said(phrases) + (phrases.colon if time.n_broadcasts else ""), style="bold")
+        out.print(time.said(phrases) + (phrases.colon.rstrip() if time.n_broadcasts else ""), style="bold")
     for cited, quotes in found.by_broadcast:
         out.print((f"{cited[0].date}", "bold"), f"  {one_line(cited[0].transcript)}")
         if not quotes:

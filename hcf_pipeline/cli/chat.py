@@ -160,7 +160,8 @@ class _Conversation:
             return
         if release.toy:  # a toy's words come after the hosts' own
             show_own_words(found, self._call.lang)
-        out.print(f"{one_line(release.persona)}：{PHRASES[self._call.lang].toy_mark if release.toy else ''}", end="")
+        phrases = PHRASES[self._call.lang]
+        out.print(f"{one_line(release.persona)}{phrases.colon}{phrases.toy_mark if release.toy else ''}", end="")
 
     def _finish(self, question: str, said: str, answer: Answer) -> None:
         self._last = answer
@@ -191,4 +192,6 @@ class _Conversation:
             for turn in turns_around(self._engine.turns, citation.transcript, first, last, around=1):
                 inside = first <= turn.no <= last
                 time = "" if turn.start_s is None else f"{clock(turn.start_s)} "
-                out.print(f"{turn.no:>5} {time}{shown([turn])}", style="" if inside else "dim")
+                out.print(
+                    f"{turn.no:>5} {time}{shown([turn], PHRASES[self._call.lang].colon)}", style="" if inside else "dim"
+                )

@@ -14,7 +14,7 @@ from hcf_pipeline.cli.turns import beginning
 from hcf_pipeline.corpus.plausible import Reading, total, worst_of
 from hcf_pipeline.corpus.survey import N_SHOWN, FirstTurns
 from hcf_pipeline.errors import HcfError
-from hcf_pipeline.few import few
+from hcf_pipeline.few import listed
 from hcf_pipeline.settings import Settings
 
 N_NAMED = 8  # unknown labels
@@ -64,7 +64,7 @@ def check_corpus(settings: Settings, call: Invocation) -> CorpusCheck:
             pairs.update(count_reasons(pair(parsed.turns), settings.sections.sft))
     good, n_files, n_unknown = len(readings), len(manifest.files) + len(manifest.refused), unknown.total()
     verdict: Verdict = "bad" if not good else "ok" if good > 0.9 * n_files and n_unknown < 0.05 * n_turns else "warning"
-    named = few([f"{label} {count}" for label, count in unknown.most_common()], call.lang, N_NAMED, "、")
+    named = listed([f"{label} {count}" for label, count in unknown.most_common()], call.lang, N_NAMED)
     told = f"：{named}" if named else ""
     told_en = f": {named}" if named else ""
     findings = [

@@ -11,7 +11,7 @@ from hcf_pipeline.cli.console import Invocation, human_size, out
 from hcf_pipeline.cli.turns import beginning
 from hcf_pipeline.cli.words import refusal
 from hcf_pipeline.errors import HcfError, UserError
-from hcf_pipeline.few import few
+from hcf_pipeline.few import listed
 from hcf_pipeline.files import replace_text
 from hcf_pipeline.text import one_line, well_formed
 
@@ -60,7 +60,7 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
     """What was found, a line each."""
 
     def counted(counts: Iterable[tuple[str, int]]) -> str:
-        return few([f"{name} ({n})" for name, n in counts], call.lang, N_NAMED, "、")
+        return listed([f"{name} ({n})" for name, n in counts], call.lang, N_NAMED)
 
     yield call.say(
         f"文件 {found.n_files} 个，{human_size(found.n_bytes)}；形式：{counted(found.forms.items())}；"
@@ -68,7 +68,7 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
         f"{found.n_files} files, {human_size(found.n_bytes)}; form: {counted(found.forms.items())}; "
         f"encoding: {counted(found.encodings.items())}",
     )
-    also = "、".join(found.also)
+    also = call.say("、", ", ").join(found.also)
     yield call.say(
         f"主播：{found.host}（{found.labels[0][1]} 次{also and '，也写作 ' + also}；不对的话用 --host 指定）",
         f"host: {found.host} ({found.labels[0][1]} turns{also and ', also written ' + also}; --host names another)",
@@ -92,9 +92,7 @@ def _rows(found: Survey, call: Invocation) -> Iterator[str]:
     for pattern, count in found.noise:
         yield call.say(f"杂讯：{pattern}（{count} 行）", f"noise: {pattern} ({count} lines)")
     if found.without_turns:
-        named = few(
-            [f"{path} ({refusal(why, call.lang)})" for path, why in found.without_turns], call.lang, N_NAMED, "、"
-        )
+        named = listed([f"{path} ({refusal(why, call.lang)})" for path, why in found.without_turns], call.lang, N_NAMED)
         yield call.say(f"没有发言的文件：{named}", f"without turns: {named}")
     if found.other_endings:
         named = counted(found.other_endings)

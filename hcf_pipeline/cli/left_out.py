@@ -9,7 +9,7 @@ from hcf_pipeline.cli.console import Invocation
 from hcf_pipeline.cli.words import refusal
 from hcf_pipeline.corpus.endings import include_for, other_endings
 from hcf_pipeline.corpus.manifest import Refused
-from hcf_pipeline.few import few
+from hcf_pipeline.few import listed
 from hcf_pipeline.settings import Settings
 
 N_NAMED = 5
@@ -19,14 +19,14 @@ def files_left_out(call: Invocation, settings: Settings, quarantined: Sequence[R
     """How many files are not read and why, and how many no pattern of [corpus] include admits."""
     if quarantined:
         reasons = Counter(refusal(one.reason, call.lang) for one in quarantined)
-        named = few([f"{reason} {count}" for reason, count in reasons.most_common()], call.lang, N_NAMED, "、")
+        named = listed([f"{reason} {count}" for reason, count in reasons.most_common()], call.lang, N_NAMED)
         first = quarantined[0].file
         yield call.say(
             f"有 {len(quarantined)} 个文件没有用上：{named}（例如 {first}）；hcf status 逐个列出，hcf turns 文件 可以细看",
             f"{len(quarantined)} files are left out: {named} (such as {first}); hcf status lists them, hcf turns FILE shows one",
         )
     if others := other_endings(settings.corpus_path, settings.sections.corpus.include):
-        named = few([f"{ending} {count}" for ending, count in others], call.lang, N_NAMED, "、")
+        named = listed([f"{ending} {count}" for ending, count in others], call.lang, N_NAMED)
         wanted = include_for(settings.corpus_path, settings.sections.corpus.include)
         zh, en = (
             (
@@ -43,12 +43,8 @@ def files_left_out(call: Invocation, settings: Settings, quarantined: Sequence[R
 
 def lines_left_out(call: Invocation, left_out: Mapping[str, int]) -> str:
     """The kinds of lines that are in no turn, with their number; "" where all are."""
-    named = few(
-        [f"{_LINES.get(kind, kind) if call.lang == 'zh' else kind} {n}" for kind, n in left_out.items()],
-        call.lang,
-        8,
-        "、",
-    )
+    kinds = [f"{_LINES.get(kind, kind) if call.lang == 'zh' else kind} {n}" for kind, n in left_out.items()]
+    named = listed(kinds, call.lang, 8)
     return call.say(f"没有放进发言的行：{named}", f"lines in no turn: {named}") if left_out else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcf_pipeline.chat.answer import PHRASES
 from hcf_pipeline.cli.answers import at_time
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
 from hcf_pipeline.errors import UserError
@@ -37,6 +38,7 @@ def as_dict(found: Verification, engine: Engine) -> dict[str, object]:
         "quote": found.quote,
         "verdict": found.verdict,
         "only_by_others": found.only_by_others,
+        "n_places": found.n_places,
         "matches": [
             {
                 "transcript": match.transcript,
@@ -77,11 +79,19 @@ def _show(call: Invocation, found: Verification, engine: Engine) -> None:
     if found.only_by_others:
         words = call.say("是别人说的，不是主播", "said by somebody else, not by a host")
     style = {"verbatim": "green", "near": "yellow", "not found": "red"}[found.verdict]
-    out.print(one_line(f"「{found.quote}」 "), (words, style))
+    quote = PHRASES[call.lang].quote
+    out.print(one_line(quote.format(text=found.quote) + " "), (words, style))
+    if found.n_places > len(found.matches):
+        out.print(
+            call.say(
+                f"    说过 {found.n_places} 次，最早的 {len(found.matches)} 次：",
+                f"    in {found.n_places} turns, the first {len(found.matches)}:",
+            )
+        )
     for n, match in enumerate(found.matches, 1):
         out.print((f"[{n}]", "bold"), " ", one_line(_place(call, match)))
         text = match.text if len(match.text) <= SHOWN_CHARS else match.text[:SHOWN_CHARS] + "…"
-        out.print(one_line(f"    「{text}」 {match.similarity:.0%}"))
+        out.print(one_line(f"    {quote.format(text=text)} {match.similarity:.0%}"))
         if link := engine.link(match.transcript, match.date, match.start_s):
             out.print(one_line(f"    {link}"), style="dim")
     if found.matches and found.matches[0].n_turns > 1:

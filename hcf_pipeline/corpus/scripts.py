@@ -21,7 +21,7 @@ def is_spaced(c: str) -> bool:
 
 @cache
 def simplified() -> Mapping[int, str]:
-    """The simplified form of each traditional character, for str.translate: that which OpenCC has for it alone.
+    """The simplified form of each traditional character, for str.translate: that which OpenCC has for it alone, or in words.
 
     Character by character: what is compared has to become the same, not to read well (著 of 著名 becomes 着).
     """
@@ -29,7 +29,9 @@ def simplified() -> Mapping[int, str]:
 
     characters = [chr(code) for block in _IDEOGRAPHS for code in range(*block)]
     forms = opencc.OpenCC("t2s").convert("\n".join(characters)).split("\n")
-    return {ord(one): form for one, form in zip(characters, forms, strict=True) if one != form and len(form) == 1}
+    alone = {ord(one): form for one, form in zip(characters, forms, strict=True) if one != form and len(form) == 1}
+    return alone | {ord(one): form for one, form in zip(*_IN_WORDS, strict=True)}
 
 
+_IN_WORDS = ("瞭藉甦揹暱衹祇妳牠枱伕著覆", "了借苏背昵只只你它台夫着复")  # 瞭解: alone OpenCC leaves these as they are
 _IDEOGRAPHS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00))

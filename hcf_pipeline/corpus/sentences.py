@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from hcf_pipeline.corpus.scripts import is_spaced
+from hcf_pipeline.errors import Lang
 
 MARKS = "。！？!?…\n"
 CLAUSE_MARKS = "，,；;、：:"
@@ -122,3 +123,8 @@ def chars_of(texts: Iterable[str]) -> int:
             break
     n_spaced = sum(n if is_spaced(c) else -SPACED_CHARS * n for c, n in counts.items() if c.isalpha())
     return SPACED_CHARS if n_spaced > 0 else 1
+
+
+def lang_of(texts: Iterable[str]) -> Lang:
+    """Which of our two languages is nearer to some texts, judged as `chars_of` does."""
+    return "en" if chars_of(texts) == SPACED_CHARS else "zh"

@@ -24,8 +24,9 @@ from hcf_pipeline.corpus.manifest import CorpusFile, Manifest, Refused
 from hcf_pipeline.corpus.pairs import Pair, monologue_pairs, pair_turns
 from hcf_pipeline.corpus.parts import Entry, Made, Table, Wanted, write_table
 from hcf_pipeline.corpus.plausible import Reading, total, worst_of
+from hcf_pipeline.corpus.sentences import LOOKED_AT, lang_of
 from hcf_pipeline.corpus.transcript import CUT_OFF, NO_SPEAKER, Transcript, Turn, parse_transcript
-from hcf_pipeline.errors import CorpusError, CorpusMoved, damaged
+from hcf_pipeline.errors import CorpusError, CorpusMoved, Lang, damaged
 from hcf_pipeline.files import hash_of
 
 TURNS = "turns"
@@ -248,6 +249,13 @@ def read_pairs(
             entry.date,
             [Pair(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)],
         )
+
+
+def lang_of_pairs(pairs: Path) -> Lang:
+    """Which of our two languages is nearer to what the hosts say in a pair table, every transcript heard alike."""
+    said = [" ".join([pair.host_text for pair in found]) for _, _, found in read_pairs(pairs) if found]
+    share = max(1, LOOKED_AT // max(1, len(said)))
+    return lang_of([text[:share] for text in said])
 
 
 class _TurnNote(TypedDict):

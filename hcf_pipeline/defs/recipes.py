@@ -21,7 +21,7 @@ from hcf_pipeline.asset_names import (
     SFT_DATASET,
     TURN_TABLE,
 )
-from hcf_pipeline.chat.serving import serving_settings
+from hcf_pipeline.chat.serving import prompt_setting, serving_settings
 from hcf_pipeline.defs.models import model_recipe
 from hcf_pipeline.files import file_sha256
 from hcf_pipeline.hub.models import listing_of
@@ -74,7 +74,7 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         # of a monologue alone, so that no other corpus is paired anew
         PARSED_PAIRS: Recipe(4, reads("corpus.guest_labels") if settings.sections.corpus.is_monologue else {}),
         HELD_OUT_SPLIT: Recipe(2, reads("sft.held_out_share")),
-        SFT_DATASET: Recipe(5, reads(*(f"sft.{name}" for name in SAMPLED_BY), "chat.persona_prompt")),
+        SFT_DATASET: Recipe(5, reads(*(f"sft.{name}" for name in SAMPLED_BY)) | prompt_setting(settings)),
         BASE_MODEL: model_recipe(settings, "base", "vocab_size", "hidden_size", "layers", "steps"),
         LORA_ADAPTER: _adapter(settings),
         CHUNK_TABLE: Recipe(CHUNKS_REVISION, reads("chunks")),

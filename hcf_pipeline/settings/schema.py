@@ -180,9 +180,9 @@ class RetrievalSettings(Section):
 class ChatSettings(Section):
     kind = Kind.SERVING
 
-    persona_prompt: Result[NonEmpty] = Field(
-        "你在模仿主播{persona}说话。请用{persona}的口吻，像直播时那样口语化地回答水友的问题。",
-        description="the system prompt; {persona} is the host label that was found",
+    persona_prompt: Result[str] = Field(
+        "",
+        description='the system prompt, {persona} is the host label that was found; "": one in the language of the corpus',
     )
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = Field(300, description="length of an answer at most")
     temperature: Annotated[float, Field(ge=0, le=5)] = Field(0.7, description="0: always the likeliest token")

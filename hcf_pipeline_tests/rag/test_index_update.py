@@ -13,6 +13,7 @@ import pytest
 
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.rag.encode.embed import write_embeddings
+from hcf_pipeline.rag.index.bm25 import USUAL_IDF, USUAL_TEXTS
 from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.index.sidecar import Sidecar
 from hcf_pipeline.rag.index.writer import DEAD_SHARE, FAN, SMALL_SHARE, IndexReport, write_index
@@ -166,7 +167,11 @@ def test_nothing_of_a_dead_transcript_comes_out_or_counts(built: Built, history:
     index = Index(history.index, built.encoder.identity, built.encoder.dim)
     assert index.n_rows > index.n_chunks == history.segments[0][0]
     terms = np.array([ord("河")], dtype=np.int64)
-    assert index.lexical.idf(terms) == pytest.approx(np.log1p((index.n_chunks + 0.5) / 0.5))
+    unheard = np.log1p((index.n_chunks + 0.5) / 0.5)
+    usual = USUAL_TEXTS * USUAL_IDF
+    assert index.lexical.idf(terms) == pytest.approx(
+        (index.n_chunks * unheard + usual) / (index.n_chunks + USUAL_TEXTS)
+    )
     hits = Retriever(index, built.encoder, RetrievalSettings()).search("唯独这一场说过河马", 1000)
     assert len(hits) <= index.n_chunks and "003.md" not in {hit.transcript for hit in hits}
 

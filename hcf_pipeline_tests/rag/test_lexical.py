@@ -23,9 +23,20 @@ def units_by_hand(line: str) -> list[str]:
     return re.findall(r"[a-z]+|[0-9]+|[\u4e00-\u9fff]", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", line))
 
 
+def makes_pair(one: str, other: str) -> bool:
+    return not (one.isascii() and other.isascii()) or one.isdigit() != other.isdigit()
+
+
+def asked_grams(question: str, texts: list[str]) -> set[str]:
+    """Those of a question, and two of its words as one where a text has that."""
+    spaced = re.split(r"[^a-z ]", unicodedata.normalize("NFKC", question).lower())
+    compounds = {a + b for part in spaced for a, b in itertools.pairwise(part.split())}
+    return set(grams(question)) | (compounds & {gram for text in texts for gram in grams(text)})
+
+
 def grams(text: str) -> list[str]:
     lines = [units_by_hand(line) for line in unicodedata.normalize("NFKC", text).lower().split("\n")]
-    pairs = [(a, b) for line in lines for a, b in itertools.pairwise(line) if not (a.isascii() and b.isascii())]
+    pairs = [(a, b) for line in lines for a, b in itertools.pairwise(line) if makes_pair(a, b)]
     return [unit for line in lines for unit in line] + [f"{a} {b}" for a, b in pairs]
 
 
@@ -35,11 +46,15 @@ def bm25_by_hand(question: str, texts: list[str], k1: float, b: float) -> list[f
     scores = []
     for bag, text in zip(bags, texts, strict=True):
         score = 0.0
-        for gram in set(grams(question)):
+        for gram in asked_grams(question, texts):
             n_docs = sum(gram in other for other in bags)
             idf = math.log1p((len(texts) - n_docs + 0.5) / (n_docs + 0.5))
-            norm = k1 * (1 - b + b * len(grams(text)) / mean)
-            score += idf * bag[gram] * (k1 + 1) / (bag[gram] + norm) if bag[gram] else 0
+            idf = (len(texts) * idf + 20 * 1.6) / (len(texts) + 20)  # few texts tell little
+            is_word = gram.isascii() and " " not in gram
+            k, share = (k1 * 5 / 3, b * 15 / 8) if is_word else (k1, b)
+            norm = k * (1 - share + share * len(grams(text)) / mean)
+            worth = 2 * idf if is_word else idf
+            score += worth * bag[gram] * (k + 1) / (bag[gram] + norm) if bag[gram] else 0
         scores.append(score)
     return scores
 

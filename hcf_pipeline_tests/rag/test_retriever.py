@@ -277,6 +277,54 @@ def test_a_chunk_without_its_vector_makes_no_index(built: Built, tmp_path: Path)
         write_index(built.chunks, tmp_path, tmp_path)
 
 
+FIVE = {  # (what was asked, what was answered on each day, questions that this answers, questions that it does not)
+    "zh": (
+        "修车铺忙吗？", "{}修车铺最近很忙，换轮胎的人排队。", ["修车铺忙吗", "换轮胎的人多吗", "最近修车铺怎么样"],
+        ["木星有几颗卫星", "怎么训练鹦鹉"],
+    ),
+    "en": (
+        "How is the garage?", "On {} the garage was busy, people queued for new tyres.",
+        ["Is the garage busy?", "Do people want new tyres?"], ["How do you train a parrot?", "Which enzyme breaks down lactose?"],
+    ),
+    "ru": (
+        "Как дела в мастерской?", "В {} в мастерской было много работы, все меняли шины.",
+        ["Много работы в мастерской?", "Кто меняет шины в мастерской?"], ["Сколько спутников у Юпитера?", "Как научить попугая говорить?"],
+    ),
+    "ja": ("修理屋は忙しいですか", "{}の修理屋はとても忙しくて、タイヤを替える人が並びました。", ["修理屋は忙しい？", "タイヤを替える人は？"], []),
+    "ko": ("정비소는 바쁜가요?", "{}에 정비소가 아주 바빴어요. 타이어를 바꾸는 사람이 많았어요.", ["정비소가 바빴어요?"], ["목성의 위성은 몇 개"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", FIVE)
+def test_what_every_one_of_five_broadcasts_tells_is_answered(built: Built, tmp_path: Path, script: str) -> None:
+    asked, told, answered, unanswered = FIVE[script]
+    talks = {
+        f"{day}.md": (None, [Turn(1, "guest", "G", asked, ""), Turn(2, "host", "H", told.format(day), "")])
+        for day in "12345"
+    }
+    chunks = write_chunks(talks, tmp_path / "chunks")
+    for folder in ("embeddings", "index"):
+        (tmp_path / folder).mkdir()
+    write_embeddings(chunks, built.encoder, VectorCache(tmp_path / "vectors"), tmp_path / "embeddings")
+    write_index(chunks, tmp_path / "embeddings", tmp_path / "index")
+    retriever = Retriever.open(tmp_path / "index", built.encoder, SETTINGS)
+    for question in (*answered, *unanswered):
+        query = retriever.query(question)
+        assert retriever.bears_on(query, retriever.search(query, 5)) == (question in answered), question
+
+
+def test_a_rare_word_that_a_hit_holds_is_no_sign_that_nothing_is_said_of_it(retriever: Retriever) -> None:
+    asked = retriever.query("maglev turntable")
+    (hit,) = retriever.search("茉莉花茶", 1)
+
+    def evidence(text: str) -> float:
+        return retriever.evidence(asked, [replace(hit, score=0.3, lines=(Line(1, "江照野", text),))])
+
+    assert evidence("the maglev and the turntable") > 0.3 > evidence("the kettle") and evidence("maglev") > evidence(
+        "kettle"
+    )
+
+
 def test_the_sidecar_tells_what_the_index_holds(built: Built) -> None:
     sidecar = json.loads((built.index / "index.json").read_text(encoding="utf-8"))
     assert sidecar["n_transcripts"] == len(TOPICS) + 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hcf_pipeline.rag.index.terms import (
     HASH_BITS,
     WORD,
+    compounds_of,
     is_pair,
     occurrences,
     pairs_of,
@@ -38,6 +39,7 @@ def common(one: str, other: str) -> int:
         ("한국어", "\u1112\u1161\u11ab국어"),
         ("ｶﾞｽ", "ガス"),
         ("養貓之後", "养猫之后"),
+        ("瞭解她說著的話", "了解她说着的话"),
     ],
 )
 def test_the_same_in_another_spelling_is_the_same(one: str, other: str) -> None:
@@ -64,6 +66,23 @@ def test_words_and_numbers_are_compared_as_a_whole(one: str, other: str) -> None
 def test_a_model_after_a_chinese_name_is_found_by_its_number() -> None:
     assert common("苹果15", "15") == 1 and common("苹果15", "苹果手机") == 3
     assert common("15万", "花了15万块") == 3  # the number, the character, and both together
+
+
+def test_a_name_with_a_number_is_a_term_as_a_whole() -> None:
+    """No part of A380 or Model 3 tells which is meant."""
+    for one, other in (("A380", "a 380"), ("Model3", "model 3"), ("iPhone15", "iphone 15")):
+        assert np.array_equal(terms_of(one), terms_of(other)) and len(terms_of(one)) == 3
+    assert common("A380", "a 747, number 380") == 2 and common("A380", "an A380 of 747") == 3
+    assert set(terms_of("A380")) < set(terms_of("坐A380的人"))
+
+
+def test_a_version_is_found_by_its_first_two_numbers() -> None:
+    assert common("13.2", "更新到13.2.8之后") == 1 and common("13.2.8", "13.2.6") == 1 and common("13.2", "132") == 0
+
+
+def test_two_words_are_looked_for_as_one_too() -> None:
+    assert np.array_equal(compounds_of("用macbook pro 打游戏"), terms_of("MacBookPro"))
+    assert not len(compounds_of("pro。max，A 15 b")) and not len(compounds_of("苹果手机"))
 
 
 def test_words_make_no_pairs_in_the_index_and_do_where_texts_are_compared() -> None:

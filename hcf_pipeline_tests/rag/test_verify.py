@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hcf_pipeline.corpus.transcript import Turn
-from hcf_pipeline.errors import UserError
+from hcf_pipeline.errors import ArtifactError, UserError
 from hcf_pipeline.rag.encode.embed import write_embeddings
 from hcf_pipeline.rag.encode.vector_cache import VectorCache
 from hcf_pipeline.rag.index.index import Index
@@ -76,7 +76,39 @@ def test_every_place_where_he_said_it_is_named_with_its_second(index: Index) -> 
         ("c.md", 3, None),
     }
     assert {match.text for match in found.matches} == {"花纹还有，就接着开。"}
-    assert len(verify("花纹还有就接着开", index, HOSTS, n_matches=1).matches) == 1
+    assert found.n_places == 2
+    one = verify("花纹还有就接着开", index, HOSTS, n_matches=1)
+    assert (len(one.matches), one.matches[0].transcript, one.n_places) == (1, "a.md", 2)
+
+
+def test_a_phrase_that_is_said_twice_in_one_chunk_has_two_places(index: Index) -> None:
+    found = verify("条轮胎", index, HOSTS)
+    assert {(match.transcript, match.turn) for match in found.matches} == {("b.md", 2)} and found.n_places == 1
+    again = verify("看花纹", index, [*HOSTS, "水友"])
+    assert [(match.transcript, match.turn) for match in again.matches] == [("a.md", 4), ("c.md", 3)]
+
+
+def test_halves_of_two_sentences_are_what_nobody_said(index: Index) -> None:
+    for quote in (
+        "三年一换就够了，后来就再也没有搬过家",
+        "别听店家的花纹还有就接着",
+        "It's just HTTP-listening to anything we port",
+    ):
+        assert verify(quote, index, HOSTS).verdict == "not found", quote
+
+
+def test_a_difference_in_a_script_with_spaces_is_told_in_whole_words(index: Index) -> None:
+    found = verify("it's just HTTP-listing on 3.6 servers", index, HOSTS)
+    assert found.verdict == "near" and found.matches[0].text == "It's just HTTP-listening on 3.5 servers."
+    assert found.differences == (Difference("listening", "listing"), Difference("3.5", "3.6"))
+
+
+def test_an_index_is_searched_for_quotations_without_the_encoder_that_made_it(built: Built) -> None:
+    index = Index(built.index)
+    assert verify("二手变速箱花了两千三百块钱", index, ["江照野"]).verdict == "verbatim"
+    index.require_encoder(built.encoder.identity, built.encoder.dim)
+    with pytest.raises(ArtifactError, match="another encoder"):
+        index.require_encoder("another", built.encoder.dim)
 
 
 def test_changed_words_are_near_and_marked(index: Index) -> None:

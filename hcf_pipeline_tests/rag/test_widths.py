@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from hcf_pipeline.rag.index.bm25 import USUAL_IDF, USUAL_TEXTS
 from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.index.terms import normalise
 from hcf_pipeline.rag.search.widths import PAIR_WEIGHT, PASSAGE_CHARS, SHARES, Widths
@@ -31,7 +32,9 @@ def by_hand(index: Index, question: str) -> list[float]:
     texts = [index.text(row) for row in range(index.n_rows)]
     bags = [bag(text) for text in texts]
     n_docs = Counter(gram for one in bags for gram in one)
-    idf = {g: math.log1p((len(bags) - n_docs[g] + 0.5) / (n_docs[g] + 0.5)) for g in bag(question)}
+    n = len(bags)
+    idf = {g: math.log1p((n - n_docs[g] + 0.5) / (n_docs[g] + 0.5)) for g in bag(question)}
+    idf = {g: (n * value + USUAL_TEXTS * USUAL_IDF) / (n + USUAL_TEXTS) for g, value in idf.items()}
     weights = {g: value * (PAIR_WEIGHT if len(g) == 2 else 1) for g, value in idf.items()}
     mean = sum(one.total() for one in bags) / len(bags)
     of_row = index.transcripts.tolist()

@@ -10,12 +10,12 @@ import pytest
 from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, write_pair_table, write_turn_table
-from hcf_pipeline.lm.prompt import system_prompt
-from hcf_pipeline.settings import BaseSettings, ChatSettings, CorpusSettings, LoraSettings, SftSettings
+from hcf_pipeline.lm.prompt import WORDS, system_prompt
+from hcf_pipeline.settings import BaseSettings, CorpusSettings, LoraSettings, SftSettings
 from hcf_pipeline.sft.base_model import fit_base
 from hcf_pipeline.sft.samples import write_samples
 
-SYSTEM = system_prompt(ChatSettings().persona_prompt, "江照野")
+SYSTEM = system_prompt(WORDS["zh"].persona, "江照野")
 SFT = SftSettings(max_chars=120, max_pairs=3)
 HELD_OUT = frozenset({"2024-03-10.md"})
 BASE = BaseSettings(vocab_size=500, hidden_size=64, layers=2, steps=4)

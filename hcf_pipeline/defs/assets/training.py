@@ -10,14 +10,14 @@ from hcf_pipeline.asset_names import BASE_MODEL, HELD_OUT_SPLIT, LORA_ADAPTER, P
 from hcf_pipeline.chat.release import made_from
 from hcf_pipeline.corpus.fitted import FITTED_ON, seen_transcripts
 from hcf_pipeline.corpus.held_out import HELD_OUT, HeldOut
-from hcf_pipeline.corpus.tables import PAIRS, read_pairs
+from hcf_pipeline.corpus.tables import PAIRS, lang_of_pairs, read_pairs
 from hcf_pipeline.defs.models import make_model
 from hcf_pipeline.defs.publishing import OWNERS, Step, columns
 from hcf_pipeline.defs.samples import sample_table
 from hcf_pipeline.defs.sft.order import numbers, ordered, plain, training_metadata
 from hcf_pipeline.files import file_sha256, hash_of
 from hcf_pipeline.hub.models import model_folder, model_source
-from hcf_pipeline.lm.prompt import NEUTRAL_SYSTEM, system_prompt
+from hcf_pipeline.lm.prompt import WORDS, system_prompt
 from hcf_pipeline.machine.hardware import resolve_quantize
 from hcf_pipeline.settings import Settings
 from hcf_pipeline.sft.samples import SAMPLE_SCHEMA, write_samples
@@ -50,7 +50,8 @@ def sft_dataset(
     def build(inputs: Mapping[str, Artifact], folder: Path) -> Built:
         pairs = inputs[PARSED_PAIRS]
         persona = str(pairs.metadata["persona"])
-        prompt = system_prompt(sections.chat.persona_prompt, persona)
+        template = sections.chat.persona_prompt or WORDS[lang_of_pairs(pairs.path / PAIRS)].persona
+        prompt = system_prompt(template, persona)
         samples = folder / SAMPLES
         held_out = HeldOut.load(inputs[HELD_OUT_SPLIT].file(HELD_OUT)).dates
         version, report = write_samples(
@@ -59,7 +60,7 @@ def sft_dataset(
         metadata: Metadata = {
             "rows": report.n_train + report.n_held_out,
             "persona": persona,
-            "persona_prompt": sections.chat.persona_prompt,
+            "persona_prompt": template,
             "system_prompt": prompt,
             **numbers(report),
             "samples": sample_table(samples),
@@ -92,7 +93,7 @@ def base_model(
             "pairs": str(pairs),
             "base": base.model_dump(mode="json"),
             "held_out": sorted(held_out),
-            "system": NEUTRAL_SYSTEM,
+            "system": WORDS[lang_of_pairs(pairs)].neutral_system,
             "out": str(folder),
         }
         report = ordered(context, pipes, settings, order)

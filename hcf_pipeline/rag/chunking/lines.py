@@ -34,6 +34,6 @@ def words_of(lines: Iterable[Said]) -> str:
     return "\n".join([line.text for line in lines])
 
 
-def shown(lines: Iterable[Said]) -> str:
+def shown(lines: Iterable[Said], colon: str = "：") -> str:
     """What a person or a model reads: each turn after its label. For the eye only, it is not to be parsed again."""
-    return "\n".join([f"{line.label}：{line.text}" for line in lines])
+    return "\n".join([f"{line.label}{colon}{line.text}" for line in lines])

@@ -43,13 +43,16 @@ class Question:
     date: datetime.date | None = None
     turn: int | None = None  # the guest's, where it was asked in the corpus
     asked: datetime.date | None = None  # the day from which 去年 is meant
+    other_dates: frozenset[datetime.date] = frozenset()  # of broadcasts that are as right as that of `date`
 
     @property
     def is_answerable(self) -> bool:
         return self.transcript is not None or self.date is not None
 
     def is_right(self, transcript: str, date: datetime.date | None) -> bool:
-        return transcript == self.transcript if self.transcript is not None else date == self.date
+        if self.transcript is not None:
+            return transcript == self.transcript
+        return date == self.date or date in self.other_dates
 
 
 def guest_questions(turns: Path, transcripts: Collection[str], n: int = N_QUESTIONS) -> list[Question]:
@@ -75,7 +78,8 @@ def guest_questions(turns: Path, transcripts: Collection[str], n: int = N_QUESTI
 
 
 def read_questions(file: Path) -> list[Question]:
-    """The questions of a JSON Lines file: `question`, and `date` (YYYY-MM-DD, null where the corpus has no answer).
+    """The questions of a JSON Lines file: `question`, and `date` (YYYY-MM-DD, null where the corpus has no answer; a list of them
+    where any of some days is right).
 
     `asked` may say on which day a question was asked, from which 去年 is meant.
 
@@ -88,17 +92,19 @@ def read_questions(file: Path) -> list[Question]:
         raise SettingsError(zh=f"[retrieval] questions：{error.zh}", en=f"[retrieval] questions: {error.en}") from error
     for where, row in rows:
         try:
-            date, asked = (_day(row.get(name)) for name in ("date", "asked"))
+            given = row.get("date")
+            date, *others = [_day(day) for day in (given if isinstance(given, list) and given else [given])]
+            asked = _day(row.get("asked"))
             text = row["question"]
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(text)
         except (ValueError, KeyError, TypeError) as error:
             raise SettingsError(
-                zh=f'{where} 应是一个 JSON 对象，含有 "question" 和 "date"（YYYY-MM-DD 或 null），也可以有 "asked"（YYYY-MM-DD）。',
-                en=f'{where} has to be a JSON object with a "question" and a "date" (YYYY-MM-DD or null), '
+                zh=f'{where} 应是一个 JSON 对象，含有 "question" 和 "date"（YYYY-MM-DD、它们的列表，或 null），也可以有 "asked"（YYYY-MM-DD）。',
+                en=f'{where} has to be a JSON object with a "question" and a "date" (YYYY-MM-DD, a list of them, or null), '
                 'and perhaps the day it was "asked" (YYYY-MM-DD).',
             ) from error
-        found.append(Question(text, date=date, asked=asked))
+        found.append(Question(text, date=date, asked=asked, other_dates=frozenset(day for day in others if day)))
     return found
 
 

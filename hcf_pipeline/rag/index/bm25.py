@@ -1,6 +1,7 @@
 """BM25 over all segments of an index, as if it were one: only texts that are live count, wherever they lie.
 
-k1 and b come with the question, so that they can change without a new index.
+k1 and b come with the question, so that they can change without a new index. Those of words are larger than those of
+characters: a word that is said again tells more than a character that is, and a long chunk holds more of them by chance.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ import numpy as np
 
 from hcf_pipeline.rag.arrays import Floats, Ids, Ints, Mask, Places, Weights
 from hcf_pipeline.rag.index.lexical import LexicalSegment, Matches
-from hcf_pipeline.rag.index.terms import is_pair, terms_of
+from hcf_pipeline.rag.index.terms import compounds_of, is_pair, is_word, terms_of
 
+WORD_WEIGHT = 2.0  # of a word beside characters: a name of two or three of these is as many terms, and their pairs
+WORD_K1, WORD_B = 5 / 3, 15 / 8  # of words, as multiples of k1 and b; b is 1 at most (docs/retrieval.md)
+USUAL_IDF, USUAL_TEXTS = (
+    1.6,
+    20,
+)  # a few texts tell little of how usual a term is: so many more are thought to have told this
 NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
 
 
@@ -23,13 +30,23 @@ class QueryTerms:
     """A question's terms, sorted, and what each segment holds of them."""
 
     terms: Ints
-    idf: Weights  # log(1 + (n - df + 0.5) / (df + 0.5)); a term never seen weighs most
+    idf: Weights  # log(1 + (n - df + 0.5) / (df + 0.5)), of few texts less different; a term never seen weighs most
     matches: Sequence[Matches]
 
     @property
     def is_pair(self) -> Mask:
         """Which terms are pairs of characters."""
         return is_pair(self.terms)
+
+    @property
+    def is_word(self) -> Mask:
+        """Which terms are words."""
+        return is_word(self.terms)
+
+
+def of_words(k1: float, b: float) -> tuple[float, float]:
+    """(k1, b) of words where those of characters are these."""
+    return WORD_K1 * k1, min(WORD_B * b, 1.0)
 
 
 class LexicalIndex:
@@ -51,8 +68,11 @@ class LexicalIndex:
         self._norms = lru_cache(maxsize=4)(self._length_norms)
 
     def ask(self, question: str) -> QueryTerms:
-        """The question's terms count once each."""
-        terms = terms_of(question)
+        """The question's terms count once each, and so does what two words of it make where some text has that (MacBookPro)."""
+        compounds = compounds_of(question)
+        if len(compounds):
+            compounds = compounds[self._n_docs(self.find(compounds), len(compounds)) > 0]
+        terms = np.union1d(terms_of(question), compounds)
         matches = self.find(terms)
         return QueryTerms(terms, self._idf(matches, len(terms)), matches)
 
@@ -61,10 +81,14 @@ class LexicalIndex:
 
         The maximum is the sum over the question's terms, known or not, of idf × (k1 + 1).
         """
-        weights = query_terms.idf * (k1 + 1)
+        words = query_terms.is_word
+        word_k1, word_b = of_words(k1, b)
+        weights = query_terms.idf * np.where(words, WORD_WEIGHT * (word_k1 + 1), k1 + 1)
         norms = self._norms(k1, b)
+        word_norms = self._norms(word_k1, word_b) if words.any() else norms
         parts = [
-            _score(found, weights, of_segment) for found, of_segment in zip(query_terms.matches, norms, strict=True)
+            _score(found, weights, words, *of_segment)
+            for found, *of_segment in zip(query_terms.matches, norms, word_norms, strict=True)
         ]
         return np.concatenate(parts), float(weights.sum())
 
@@ -91,11 +115,16 @@ class LexicalIndex:
         """Weight of each term, as in `QueryTerms`."""
         return self._idf(self.find(terms), len(terms))
 
-    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+    def _n_docs(self, matches: Sequence[Matches], n_terms: int) -> Ints:
         n_docs = np.zeros(n_terms, dtype=np.int64)
         for found, live in zip(matches, self._live, strict=True):
             n_docs += found.n_docs if live is None else _live_docs(found, live)
-        return np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
+        return n_docs
+
+    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+        n_docs = self._n_docs(matches, n_terms)
+        idf = np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
+        return (self.n_texts * idf + USUAL_TEXTS * USUAL_IDF) / (self.n_texts + USUAL_TEXTS)
 
     def _length_norms(self, k1: float, b: float) -> list[Floats]:
         norms = [k1 * (1 - b + b * np.asarray(s.lengths) / self.mean_length) for s in self._segments]
@@ -110,17 +139,21 @@ def _live_docs(found: Matches, live: Mask) -> Ints:
     return n_docs
 
 
-def _score(found: Matches, weights: Weights, norms: Floats) -> Floats:
+def _score(found: Matches, weights: Weights, words: Mask, norms: Floats, word_norms: Floats) -> Floats:
     """Shape (texts of the segment,). Summed in float64, where adding float32 is exact: so the order of the terms, which
     depends on the segment, leaves no trace, and equal texts have equal scores in all segments.
     """
     factors = weights.astype(np.float32)
     counts = found.counts.astype(np.float32)
-    worth = factors[found.term] * counts / (counts + norms[found.docs])
+    of_docs = norms[found.docs]
+    if word_norms is not norms:
+        of_word = np.flatnonzero(words[found.term])
+        of_docs[of_word] = word_norms[found.docs[of_word]]
+    worth = factors[found.term] * counts / (counts + of_docs)
     total = np.bincount(found.docs, weights=worth, minlength=len(norms)).astype(np.float64)  # int64 of no postings
-    for factor, row in zip(factors[found.common_term], found.rows, strict=True):
+    for factor, of_word, row in zip(factors[found.common_term], words[found.common_term], found.rows, strict=True):
         counts = row.astype(np.float32)
-        below = counts + norms
+        below = counts + (word_norms if of_word else norms)
         counts *= factor
         counts /= below
         total += counts

@@ -35,14 +35,17 @@ EPOCH = datetime.date(1970, 1, 1)
 class Index:
     """An index folder that was found whole; everything is read by memory map, nothing is written."""
 
-    def __init__(self, folder: Path, encoder_identity: str, dim: int, *, verified: bool = False) -> None:
-        """Raises ArtifactError when the folder is damaged, or was made with another encoder.
+    def __init__(
+        self, folder: Path, encoder_identity: str | None = None, dim: int | None = None, *, verified: bool = False
+    ) -> None:
+        """Raises ArtifactError when the folder is damaged, or was made with another encoder than the one given, if one is.
 
         Every byte is read for that, unless the caller has `verified` the folder.
         """
         sidecar = Sidecar.load(folder)
-        if (sidecar.encoder, sidecar.dim) != (encoder_identity, dim):
-            raise _other_encoder(folder, sidecar, f"{encoder_identity}, {dim}")
+        self._folder, self._sidecar = folder, sidecar
+        if encoder_identity is not None and dim is not None:
+            self.require_encoder(encoder_identity, dim)
         if not sidecar.segments:
             raise damaged(folder)
         if not verified:
@@ -83,6 +86,12 @@ class Index:
         self.broadcasts = LexicalIndex([one.broadcasts for one in self._segments], of_transcripts)
         """The words of each transcript as a whole."""
         self._entries = entries
+
+    def require_encoder(self, identity: str, dim: int) -> None:
+        """Raises ArtifactError where it was made with another encoder, whose vectors mean something else."""
+        made_with = self._sidecar.encoder, self._sidecar.dim
+        if made_with != (identity, dim):
+            raise _other_encoder(self._folder, made_with, (identity, dim))
 
     def nearest(self, vector: Vectors, k: int, among: Mask | None) -> Ids:
         """The rows of the k largest inner products, best first; only rows where `among` is true, if given."""
@@ -160,8 +169,8 @@ def _verify(folder: Path, sidecar: Sidecar) -> None:
                 raise damaged(file)
 
 
-def _other_encoder(folder: Path, sidecar: Sidecar, now: str) -> ArtifactError:
-    made = f"{sidecar.encoder}, {sidecar.dim}"
+def _other_encoder(folder: Path, made_with: tuple[str, int], given: tuple[str, int]) -> ArtifactError:
+    made, now = ("{}, {}".format(*encoder) for encoder in (made_with, given))
     return ArtifactError(
         zh=f"索引 {folder} 是用另一个检索模型做的（{made} 维，现在的是 {now} 维）；请运行 hcf refresh 重建索引。",
         en=f"The index {folder} was made with another encoder ({made} dimensions; this one is {now}); "

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from hcf_pipeline.rag.index.index import Index
-from hcf_pipeline.rag.index.sidecar import Sidecar
 
 N_TRIED = 20
 SAME = 0.999  # cosine of a vector with itself, or with a repetition of the same text
@@ -26,8 +25,7 @@ def self_test(folder: Path) -> SelfTest:
 
     Raises ArtifactError when the index is damaged.
     """
-    sidecar = Sidecar.load(folder)
-    index = Index(folder, sidecar.encoder, sidecar.dim)
+    index = Index(folder)
     live = np.arange(index.n_rows) if index.live is None else np.flatnonzero(index.live)
     tried = live[:: max(1, len(live) // N_TRIED)][:N_TRIED]
     wrong = 0

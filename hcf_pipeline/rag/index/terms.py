@@ -3,7 +3,8 @@
 Scripts that put no space between words (Chinese, Japanese, Thai; Korean, whose words are phrases) are compared by their
 characters and the pairs of neighbouring ones. All others by words: lower case, digits apart from letters (iPhone15 and
 iphone 15 meet), a number with its decimals, an English plural as its singular. Both stand in one index, side by side in
-one text, and a word makes pairs with the characters beside it (15万). Traditional characters are compared as simplified ones.
+one text, and a word makes pairs with the characters beside it (15万), and with a number that stands beside it: A380, Model 3
+and 13.2 are names of which no part tells anything. Traditional characters are compared as simplified ones.
 
 A term is an int64 of at most 43 bits: the code point of a character, two of 21 bits each, a word's hash behind WORD, or that
 of a pair with a word behind WORD_PAIR. Two of a million words share a hash in one corpus of five.
@@ -11,9 +12,11 @@ of a pair with a word behind WORD_PAIR. Two of a million words share a hash in o
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +40,9 @@ _APOSTROPHES, _POINT, _COMMA = "'’ʼ", ".", ","
 _SILENT = "\u00ad\u0640\u200b\u200c\u200d\u2060\ufeff"  # soft hyphen, tatweel, zero-width characters: written or not
 _MULTIPLIER, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
+_LETTERS = re.compile(r"[^\W\d_]+")
+_BETWEEN_WORDS = re.compile(r"[^\w \-]|[\d_\u2e80-\u9fff\uac00-\ud7af]")  # what no compound goes across
+
 Codes = npt.NDArray[np.int32]
 Kinds = npt.NDArray[np.int8]
 _WIDTHS = np.array([0, 0, SPACED_CHARS, 1, 1, 0, 0, 0], dtype=np.int64)  # of each kind, in thirds of a character
@@ -49,6 +55,7 @@ class Units(NamedTuple):
     owners: Ints  # position of the text that each stands in
     places: Ints  # from the start of its text, in characters; three letters of a word count as one
     is_joined: Mask  # whether the next one stands in the same line
+    is_number: Mask
 
 
 def normalise(text: str) -> str:
@@ -70,9 +77,21 @@ def is_pair(terms: Ints) -> Mask:
     return pairs
 
 
+def is_word(terms: Ints) -> Mask:
+    """Which terms are words."""
+    words: Mask = (terms >= WORD) & (terms < WORD_PAIR)
+    return words
+
+
 def terms_of(text: str) -> Ints:
     """The distinct terms of a text, sorted."""
     return np.unique(terms_in(units_of([text]))[0])
+
+
+def compounds_of(text: str) -> Ints:
+    """The distinct terms that neighbouring words would make if they were written as one (macbook pro), sorted."""
+    found = [_LETTERS.findall(part) for part in _BETWEEN_WORDS.split(text)]
+    return terms_of("\n".join([one + other for words in found for one, other in pairwise(words)]))
 
 
 def pairs_of(text: str) -> Ints:
@@ -83,12 +102,18 @@ def pairs_of(text: str) -> Ints:
 def terms_in(units: Units) -> tuple[Ints, Ints]:
     """(terms, the unit where each begins): every unit, then every pair of neighbours, repetitions included.
 
-    No pairs of two words: beside the words themselves they make nothing be found better (docs/retrieval.md).
+    No pairs of two words of letters: beside the words themselves they make nothing be found better (docs/retrieval.md).
     """
-    is_char = units.terms < WORD
-    is_char[:-1] |= is_char[1:]
-    pairs, first = _pairs_in(units, units.is_joined & is_char)
+    pairs, first = _pairs_in(units, _makes_pair(units))
     return np.concatenate([units.terms, pairs]), np.concatenate([np.arange(len(units.terms)), first])
+
+
+def _makes_pair(units: Units) -> Mask:
+    """Which units are a term with the one after: where either is a character, or one a word and the other a number."""
+    makes = units.is_joined.copy()
+    is_char = units.terms < WORD
+    makes[:-1] &= is_char[:-1] | is_char[1:] | (units.is_number[:-1] != units.is_number[1:])
+    return makes
 
 
 def _pairs_in(units: Units, wanted: Mask) -> tuple[Ints, Ints]:
@@ -118,7 +143,9 @@ def occurrences(texts: Sequence[str], terms: Ints) -> tuple[Ints, Ints, Ints]:
     found = [units.terms[at[0]], (units.terms[first] << SHIFT) | units.terms[first + 1]]
     if words_asked:
         word = np.flatnonzero(~is_char)
-        mixed, begins = _pairs_in(units, np.append(units.is_joined[:-1] & (is_char[1:] != is_char[:-1]), False))
+        with_word = _makes_pair(units)
+        with_word[:-1] &= ~(is_char[:-1] & is_char[1:])
+        mixed, begins = _pairs_in(units, with_word)
         at += [word, begins]
         found += [units.terms[word], mixed]
     which, kept = members(np.concatenate(found), terms)
@@ -171,7 +198,7 @@ def units_of(texts: Sequence[str], *, hashed: bool = True) -> Units:
     lines = np.cumsum(kinds == LINE)[begins]
     joined = np.zeros(len(begins), dtype=np.bool_)
     joined[:-1] = (owner[1:] == owner[:-1]) & (lines[1:] == lines[:-1])
-    return Units(terms, owner, places, joined)
+    return Units(terms, owner, places, joined, kinds[begins] == DIGIT)
 
 
 def _without_signs_in_words(codes: Codes, kinds: Kinds, owners: Ints) -> tuple[Codes, Kinds, Ints]:
@@ -193,13 +220,25 @@ def _without_signs_in_words(codes: Codes, kinds: Kinds, owners: Ints) -> tuple[C
     in_numbers = in_numbers[beside(in_numbers, 1) == DIGIT]
     commas, points = (in_numbers[codes[in_numbers] == ord(sign)] for sign in (_COMMA, _POINT))
     thousands = (beside(commas, 2) == DIGIT) & (beside(commas, 3) == DIGIT) & (beside(commas, 4) != DIGIT)
-    kinds[points] = DIGIT
+    kinds[_decimal(points, kinds)] = DIGIT
     gone = np.concatenate([silent, in_words, commas[thousands]])
     if not len(gone):
         return codes, kinds, owners
     kept = np.ones(len(codes), dtype=np.bool_)
     kept[gone] = False
     return codes[kept], kinds[kept], owners[kept]
+
+
+def _decimal(points: Ints, kinds: Kinds) -> Ints:
+    """Which points between digits are those of a decimal number: of several in a row every other one, so that what 13.2.8 is
+    told of, is told of 13.2."""
+    if len(points) < 2:
+        return points
+    n_others = np.cumsum(kinds != DIGIT)  # the point itself included
+    goes_on = np.append(False, n_others[points[1:]] - n_others[points[:-1]] == 1)
+    begins = np.maximum.accumulate(np.where(goes_on, 0, np.arange(len(points))))
+    decimal: Ints = points[(np.arange(len(points)) - begins) % 2 == 0]
+    return decimal
 
 
 def _hashes_of_words(codes: Codes, letters: Ints, begins: Ints) -> Ints:

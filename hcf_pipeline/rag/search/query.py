@@ -25,7 +25,7 @@ import numpy as np
 
 from hcf_pipeline.rag.arrays import Mask, Vectors
 from hcf_pipeline.rag.index.bm25 import LexicalIndex, QueryTerms
-from hcf_pipeline.rag.index.terms import normalise, terms_of
+from hcf_pipeline.rag.index.terms import compounds_of, normalise, terms_of
 from hcf_pipeline.rag.search.dates import Mention, Period
 
 TIME_WEIGHT = 0.5
@@ -49,7 +49,7 @@ class Query:
 
     @property
     def characters(self) -> Mask:
-        """Which of the terms are single characters that ask for more than a time."""
+        """Which of the terms are single characters or words that ask for more than a time."""
         return ~self.terms.is_pair & ~self.names_time
 
     def names(self, date: datetime.date | None) -> bool:
@@ -75,7 +75,8 @@ def read(text: str, mentions: Sequence[Mention], vector: Vectors, lexical: Lexic
     )  # a day alone: there is nothing else to search with
     names_time, little = np.zeros(len(query_terms.terms), dtype=np.bool_), False
     if mentions:
-        names_time = ~np.isin(query_terms.terms, terms_of(without(text, mentions)), assume_unique=True)
+        rest = without(text, mentions)
+        names_time = ~np.isin(query_terms.terms, np.union1d(terms_of(rest), compounds_of(rest)), assume_unique=True)
         asks_for = float(query_terms.idf[~query_terms.is_pair & ~names_time].sum())
         little = asks_for < LITTLE * math.log1p(2 * lexical.n_texts + 1)
         query_terms = replace(query_terms, idf=query_terms.idf * np.where(names_time, TIME_WEIGHT, 1.0))

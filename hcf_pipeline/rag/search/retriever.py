@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hcf_pipeline.rag.arrays import Floats, Ids, Mask, Vectors, Weights
 from hcf_pipeline.rag.chunking.lines import Line
 from hcf_pipeline.rag.encode.encoder import Encoder
-from hcf_pipeline.rag.index.bm25 import LexicalIndex, QueryTerms
+from hcf_pipeline.rag.index.bm25 import USUAL_TEXTS, LexicalIndex, QueryTerms
 from hcf_pipeline.rag.index.index import EPOCH, NO_DATE, Index
 from hcf_pipeline.rag.search.dates import EVER, Mention, Period, Span, mentions_in
 from hcf_pipeline.rag.search.duplicates import originals
@@ -250,8 +250,8 @@ class Retriever:
 
     @property
     def scale(self) -> float:
-        """What scores are divided by for this index: 1 where it holds `SCALE_CHUNKS`."""
-        return _scale(self._index.n_chunks)
+        """What scores are divided by for this index: 1 where it holds `SCALE_CHUNKS`; of a few chunks no less than of some."""
+        return _scale(self._index.n_chunks + USUAL_TEXTS)
 
     def candidates(
         self, query: Query, k: int, since: datetime.date | None = None, until: datetime.date | None = None

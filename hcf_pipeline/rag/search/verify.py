@@ -4,10 +4,12 @@ verbatim   it stands there, but for punctuation, width, case, white space and sc
 near       it stands there with differences: words changed or left out, joined across turns, or said by somebody else
 not found  nothing is close enough
 
-Candidates are the chunks that hold most of the quotation's terms by weight; in each, with the chunks beside it, the stretch
-that is most like the quotation is found by rapidfuzz (partial_ratio_alignment, Indel similarity over characters: one
-character changed of n costs 1/n). How like it has to be was chosen on real sentences of which a fifth of the characters were
-changed, and on others put together of two halves (docs/retrieval.md).
+Every chunk that holds all of the quotation's terms is looked through for it as it stands, so that all places are known, and
+counted. Where there is none, candidates are the chunks that hold most of its terms by weight; in each, with the chunks beside
+it, the stretch that is most like the quotation is found by rapidfuzz. It is as like as the Levenshtein distance over characters
+says (a character changed, put in or left out of n costs 1/n): the longest common subsequence would count for half of a
+sentence whatever it has in common with another by chance. How like it has to be was chosen on real sentences of which a fifth
+of the characters were changed, on others put together of two halves, and on invented ones (docs/retrieval.md).
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.index.terms import normalise
 
 Verdict = Literal["verbatim", "near", "not found"]
+Row = tuple[str, datetime.date | None, Chunk]
 
-NEAR = 0.76  # similarity; of a short quotation, whose words meet by chance, more:
+NEAR = 0.7  # similarity; of a short quotation, whose words meet by chance, more:
 SHORT_CHARS, NEAR_SHORT = 8, 0.85
 N_CANDIDATES = 32  # that the quotation is compared with
-N_HOLDING = 400  # in which it is looked for as it stands: all that hold its terms, but for a phrase that is everywhere
+N_HOLDING = 2000  # in which it is looked for as it stands, all that hold its terms but for a phrase that is everywhere
 LEAST = 0.5  # of a stretch as long as the quotation, to be looked at more closely
-WIDER = (0.0, 0.2, 0.5)  # by which share of its length the stretch is widened at both ends
+WIDER = (0.0, 0.2, 0.75)  # by which share of its length the stretch is widened at both ends
 MAX_MATCHES = 5
 MAX_CHARS = 2000
 
@@ -55,6 +58,10 @@ class Match:
     by_host: bool
     n_turns: int  # that it spans
 
+    @property
+    def is_verbatim(self) -> bool:
+        return self.similarity == 1 and self.by_host and self.n_turns == 1
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -68,7 +75,8 @@ class Difference:
 class Verification:
     quote: str
     verdict: Verdict
-    matches: tuple[Match, ...]  # best first
+    matches: tuple[Match, ...]  # the earliest first where it is verbatim, else the best
+    n_places: int = 0  # turns of a host's that hold it as it stands; of a phrase that is everywhere not all are counted
     differences: tuple[Difference, ...] = ()  # from the best match
 
     @property
@@ -88,17 +96,29 @@ def verify(quote: str, index: Index, host_labels: Collection[str], n_matches: in
             en=f"The quotation is longer than {MAX_CHARS} characters; look for a sentence or two at a time.",
         )
     rows = _candidates(quote, index)
-    holding = [row for row in rows if wanted in normalise(index.text(row)).replace("\n", "")]
-    rows = list(dict.fromkeys([*holding, *rows[:N_CANDIDATES]]))
-    found = [match for row in rows if (match := _match(wanted, index, row, host_labels))]
-    found.sort(key=lambda match: (match.similarity < 1, not match.by_host, -match.similarity, match.n_turns))
-    matches = tuple({(match.transcript, match.turn): match for match in reversed(found)}.values())[::-1][:n_matches]
-    if not matches:
+    found = [
+        match
+        for row in rows
+        if wanted in normalise(index.text(row)).replace("\n", "")
+        for match in _exact(wanted, index.row(row), host_labels)
+    ]
+    if not any(match.is_verbatim for match in found):
+        found += [match for row in rows[:N_CANDIDATES] if (match := _match(wanted, index, row, host_labels))]
+    found.sort(key=_rank)
+    distinct = tuple({(match.transcript, match.turn): match for match in reversed(found)}.values())[::-1]
+    if not distinct:
         return Verification(quote, "not found", ())
-    best = matches[0]
-    if best.similarity == 1 and best.by_host and best.n_turns == 1:
-        return Verification(quote, "verbatim", tuple(m for m in matches if m.similarity == 1))
-    return Verification(quote, "near", matches, tuple(_differences(best.text, quote)))
+    best = distinct[0]
+    if best.is_verbatim:
+        same = tuple(match for match in distinct if match.similarity == 1)
+        return Verification(quote, "verbatim", same[:n_matches], sum(match.is_verbatim for match in same))
+    return Verification(quote, "near", distinct[:n_matches], differences=tuple(_differences(best.text, quote)))
+
+
+def _rank(match: Match) -> tuple[object, ...]:
+    """As it stands before nearly so, a host's words before others', one turn before several; of equals the earliest first."""
+    place = (match.date or datetime.date.max, match.transcript, match.turn)
+    return (match.similarity < 1, not match.by_host, -match.similarity, match.n_turns, *place)
 
 
 def _candidates(quote: str, index: Index) -> list[int]:
@@ -107,11 +127,12 @@ def _candidates(quote: str, index: Index) -> list[int]:
     if index.live is not None:
         scores = np.where(index.live, scores, 0)
     around = index.with_neighbours(scores, 0.5)  # of a quotation that ends in the next chunk each holds a part
-    n = min(N_HOLDING, len(around))
+    n = min(N_CANDIDATES, len(around))
     best = np.argpartition(-around, n - 1)[:n]
     best = best[np.argsort(-around[best], kind="stable")]
-    n_whole = int(np.count_nonzero(scores >= scores.max() * (1 - 1e-6)))  # chunks that hold every term
-    return [int(row) for row in best[: max(N_CANDIDATES, n_whole)] if around[row] > 0]
+    whole = np.flatnonzero(scores >= scores.max() * (1 - 1e-6))  # chunks that hold as many of the terms as any does
+    rows = [*best[:N_CANDIDATES].tolist(), *whole[:N_HOLDING].tolist()]
+    return [row for row in dict.fromkeys(rows) if around[row] > 0]
 
 
 @dataclass(frozen=True)
@@ -142,19 +163,37 @@ def _compared(character: str) -> str:
     return normalise(character).replace("\n", "")
 
 
+def _exact(wanted: str, row: Row, host_labels: Collection[str]) -> Iterator[Match]:
+    """Every place of a row where the quotation stands as it is."""
+    transcript, date, chunk = row
+    said = _stretch(chunk.lines)
+    for place in _verbatim(wanted, said):
+        yield _at(said, place, 1.0, transcript, date, host_labels)
+
+
 def _match(wanted: str, index: Index, row: int, host_labels: Collection[str]) -> Match | None:
+    """The best place of a row and of what stands beside it; None where nothing is near enough."""
     transcript, date, chunk = index.row(row)
-    lines = _in_order(_lines_around(index, row, chunk, len(wanted)))
-    said = _stretch(lines)
-    places, similarity = [*_verbatim(wanted, said)], 1.0
-    if not places:
-        similarity, place = _nearest(wanted, said.text)
-        if similarity < (NEAR if len(wanted) > SHORT_CHARS else NEAR_SHORT):
-            return None
-        places = [place]
-    whole = [place for place in places if said.line[place[0]] == said.line[place[1] - 1]]
-    by_host = [place for place in whole if said.lines[said.line[place[0]]].label in host_labels]
-    start, end = (by_host or whole or places)[0]
+    said = _stretch(_in_order(_lines_around(index, row, chunk, len(wanted))))
+    exact = [_at(said, place, 1.0, transcript, date, host_labels) for place in _verbatim(wanted, said)]
+    if exact:
+        return min(exact, key=_rank)
+    similarity, place = _nearest(wanted, said.text)
+    if similarity < (NEAR if len(wanted) > SHORT_CHARS else NEAR_SHORT):
+        return None
+    return _at(said, _in_whole_words(said, place), similarity, transcript, date, host_labels)
+
+
+def _at(
+    said: _Stretch,
+    place: tuple[int, int],
+    similarity: float,
+    transcript: str,
+    date: datetime.date | None,
+    host_labels: Collection[str],
+) -> Match:
+    start, end = place
+    lines = said.lines
     of_line = np.bincount(said.line[start:end])
     most = int(of_line.argmax())
     first, last = said.line[start], said.line[end - 1]
@@ -186,7 +225,7 @@ def _lines_around(index: Index, row: int, chunk: Chunk, n_chars: int) -> list[Li
 def _nearest(wanted: str, text: str) -> tuple[float, tuple[int, int]]:
     """(similarity below 1, place) of the stretch that is most like the quotation; as long as that, or longer where words
     were left out of it."""
-    from rapidfuzz.distance import Indel
+    from rapidfuzz.distance import Levenshtein
     from rapidfuzz.fuzz import partial_ratio_alignment
 
     near = partial_ratio_alignment(wanted, text, score_cutoff=100 * LEAST)
@@ -195,16 +234,29 @@ def _nearest(wanted: str, text: str) -> tuple[float, tuple[int, int]]:
     best, place = 0.0, (0, 0)
     for more in WIDER:
         n = int(more * len(wanted))
-        start, end = max(0, near.dest_start - n), near.dest_end + n
-        equal = [op for op in Indel.opcodes(wanted, text[start:end]) if op.tag == "equal"]
-        if equal:  # without what the quotation has nothing of at both ends
-            start, end = start + equal[0].dest_start, start + equal[-1].dest_end
-            held = sum(op.src_end - op.src_start for op in equal)
-            # what is in the quotation and was not said weighs in full, however short the stretch that is like the rest
-            similarity = min(2 * held / (len(wanted) + end - start), held / len(wanted))
-            if similarity > best:
+        first = max(0, near.dest_start - n)
+        ops = list(Levenshtein.opcodes(wanted, text[first : near.dest_end + n]))
+        while ops and ops[0].tag == "insert":  # what stands before the stretch and behind it
+            del ops[0]
+        while ops and ops[-1].tag == "insert":
+            del ops[-1]
+        if ops:
+            start, end = first + ops[0].dest_start, first + ops[-1].dest_end
+            costs = (max(op.src_end - op.src_start, op.dest_end - op.dest_start) for op in ops if op.tag != "equal")
+            similarity = 1 - sum(costs) / max(len(wanted), end - start)
+            if similarity > best and end > start:
                 best, place = similarity, (start, end)
     return min(best, 0.999), place
+
+
+def _in_whole_words(said: _Stretch, place: tuple[int, int]) -> tuple[int, int]:
+    """A stretch with the rest of the words that its ends would cut."""
+    start, end = place
+    while _cuts(said, start):
+        start -= 1
+    while _cuts(said, end):
+        end += 1
+    return start, end
 
 
 def _in_order(lines: Sequence[Line]) -> list[Line]:
@@ -250,8 +302,22 @@ def _text(said: _Stretch, start: int, end: int) -> Iterator[str]:
 
 
 def _differences(said: str, quoted: str) -> Iterator[Difference]:
-    """Where the two depart, punctuation and the like apart."""
+    """Where the two depart, punctuation and the like apart; character by character, in scripts with spaces word by word."""
     one, other = _stretch([Line(0, "", said.replace("\n", " "))]), _stretch([Line(0, "", quoted.replace("\n", " "))])
-    for kind, a, b, c, d in SequenceMatcher(None, one.text, other.text, autojunk=False).get_opcodes():
+    first, second = _words(one), _words(other)
+    said_words = [one.text[start:end] for start, end in first]
+    quoted_words = [other.text[start:end] for start, end in second]
+    for kind, a, b, c, d in SequenceMatcher(None, said_words, quoted_words, autojunk=False).get_opcodes():
         if kind != "equal":
-            yield Difference(one.text[a:b], other.text[c:d])
+            yield Difference(_original(one, first[a:b]), _original(other, second[c:d]))
+
+
+def _words(text: _Stretch) -> list[tuple[int, int]]:
+    """The places of the words of a line, a character of a script without spaces being one."""
+    breaks = [at for at in range(len(text.text) + 1) if not _cuts(text, at)]
+    return list(pairwise(breaks))
+
+
+def _original(text: _Stretch, words: Sequence[tuple[int, int]]) -> str:
+    """Some neighbouring words of a line as they are written there."""
+    return text.lines[0].text[text.at[words[0][0]] : text.at[words[-1][1] - 1] + 1] if words else ""
