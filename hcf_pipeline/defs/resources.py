@@ -23,7 +23,7 @@ class ChatModel(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     config: str = Field(description="the hcf.toml that it serves by")
-    profile: str = Field(description="embedded, qwen, or one of hcf.toml's own")
+    profile: str = Field(description="embedded, gte-base, qwen, qwen3, or one of hcf.toml's own")
     home: str = Field(description="the folder of artifacts and releases")
 
     @property

@@ -53,7 +53,7 @@ def test_wrong_usage_exits_with_2(bare: Project, arguments: list[str]) -> None:
         (["chat"], "hcf refresh"),
         (["ask", "  "], "empty"),
         (["--config", "none.toml", "status"], "hcf init"),
-        (["--profile", "big", "status"], "embedded, qwen"),
+        (["--profile", "big", "status"], "embedded, gte-base, qwen"),
         (["init", "nowhere"], "hcf.toml exists"),
         (["corpus", "fetch"], "git_url"),
         (["corpus", "fetch", "corpus"], "hcf init"),
