@@ -18,7 +18,8 @@ LEARNT_HERE = 0.1
 people best (MRR 0.651, 0.652, 0.654, 0.653, 0.648, 0.634)."""
 
 PRETRAINED = 0.2
-"""The weight of any other. With multilingual-e5-small, of the smallest there are, the best one (docs/retrieval.md)."""
+"""The weight of any other. With multilingual-e5-small, one of the smallest, 0.1 to 0.6 ranked 400 questions about alike (MRR 0.660,
+0.673, 0.674, 0.676, 0.677, 0.665; words alone 0.635)."""
 
 MIN_SCORE = 0.15  # see evidence.py
 
