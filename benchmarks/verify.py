@@ -9,6 +9,7 @@ fixed seeds. Sentences of the persona's, of MIN_CHARS compared characters at lea
     written otherwise           -> the same: without punctuation and in full width, with other spaces, in traditional characters
     a fifth changed             -> near, their turn the first match: a fifth of the characters replaced by any of the corpus
     a fifth put in or left out  -> the same
+    a fifth of the words        -> the same, where the script has spaces: words replaced by any of the corpus
 and not to be found are
 
     invented                    -> the lines of a file: what he never said, in his manner (benchmarks/invented.txt)
@@ -32,7 +33,7 @@ from typing import NamedTuple
 
 from hcf_pipeline.corpus.grammar import Grammar
 from hcf_pipeline.corpus.manifest import scan
-from hcf_pipeline.corpus.sentences import sentences
+from hcf_pipeline.corpus.sentences import chars_of, sentences
 from hcf_pipeline.corpus.survey import survey
 from hcf_pipeline.corpus.tables import PAIRS, TURNS, read_transcripts, write_pair_table, write_turn_table
 from hcf_pipeline.rag.chunking.chunks import CHUNKS, write_chunk_table
@@ -74,12 +75,16 @@ def main() -> None:
         print(f"{'':28} {'n':>4} verbatim  near  not found  right turn      p50     p99")
         chosen = random.Random(0).sample(said, min(N_REAL, len(said)))
         letters = [c for one in random.Random(1).sample(said, min(5000, len(said))) for c in one.text if c.isalnum()]
+        words = [word for one in random.Random(1).sample(said, min(5000, len(said))) for word in one.text.split()]
         for name, change in (
             ("as they are", lambda text, dice: text),
             ("written otherwise", _otherwise),
             ("a fifth changed", lambda text, dice: _replaced(text, letters, dice)),
             ("a fifth put in or left out", lambda text, dice: _put_in_or_left_out(text, letters, dice)),
+            ("a fifth of the words", lambda text, dice: _other_words(text, words, dice)),
         ):
+            if name.endswith("words") and chars_of(one.text for one in chosen) == 1:
+                continue
             _ask(name, [(change(one.text, random.Random(n)), one) for n, one in enumerate(chosen)], index, labels)
         false = {
             "halves joined": _joined(random.Random(2).sample(said, 2 * N_FALSE)),
@@ -147,6 +152,13 @@ def _put_in_or_left_out(text: str, letters: Sequence[str], dice: random.Random) 
     return "".join(changed)
 
 
+def _other_words(text: str, words: Sequence[str], dice: random.Random) -> str:
+    changed = text.split()
+    for place in dice.sample(range(len(changed)), max(1, len(changed) // 5)):
+        changed[place] = dice.choice(words)
+    return " ".join(changed)
+
+
 def _joined(said: Sequence[Said]) -> list[str]:
     """The halves of pairs of about one length: of unequal ones most of what is joined is one sentence's."""
     said = sorted(said, key=lambda one: len(one.text))
@@ -167,7 +179,7 @@ def _chains(texts: Sequence[str], beginnings: Sequence[str]) -> list[str]:
         while len(chain) < len(beginning) and (choices := following.get(chain[-2:])):
             chain += dice.choice(choices)
         found.append(chain)
-    return found
+    return [chain for chain in found if normalise(chain)]
 
 
 def _ask(name: str, asked: Sequence[tuple[str, Said | None]], index: Index, labels: Sequence[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -82,13 +84,15 @@ def test_a_model_of_an_english_corpus_learns_and_is_asked_in_english(english: Pr
     assert "persona_prompt" not in english.hcf("--lang", "en", "ask", "Where is the antenna?").stderr
 
 
-def test_quotations_are_verified_where_the_encoder_is_damaged(english: Project) -> None:
-    """Last in this file: the release does not answer after it."""
-    weights = max(
-        (english.home / "encoder_model").rglob("*"), key=lambda file: file.stat().st_size if file.is_file() else 0
-    )
-    before = weights.read_bytes()
+def test_quotations_are_verified_where_the_encoder_is_damaged(english: Project, tmp_path: Path) -> None:
+    shutil.copytree(english.root, tmp_path / "damaged")
+    project = Project(tmp_path / "damaged")
+    files = [file for file in (project.home / "encoder_model").rglob("*") if file.is_file()]
+    weights = max(files, key=lambda file: file.stat().st_size)
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
     weights.chmod(0o644)
-    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-    assert json.loads(english.hcf("verify", "turn it over at minute twelve", "--json").stdout)["verdict"] == "verbatim"
-    assert english.hcf("ask", "How long does barley bread bake?").returncode != 0
+    weights.write_bytes(damaged)
+    found = project.json("verify", "turn it over at minute twelve")
+    assert (found["verdict"], found["n_places"], len(found["matches"])) == ("verbatim", 8, 5)
+    assert project.hcf("ask", "How long does barley bread bake?").returncode != 0

@@ -82,6 +82,7 @@ def test_a_version_is_found_by_its_first_two_numbers() -> None:
 
 def test_two_words_are_looked_for_as_one_too() -> None:
     assert np.array_equal(compounds_of("用macbook pro 打游戏"), terms_of("MacBookPro"))
+    assert np.array_equal(compounds_of("there's a"), terms_of("theresa"))
     assert not len(compounds_of("pro。max，A 15 b")) and not len(compounds_of("苹果手机"))
 
 

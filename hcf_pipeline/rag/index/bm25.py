@@ -72,7 +72,10 @@ class LexicalIndex:
         compounds = compounds_of(question)
         if len(compounds):
             compounds = compounds[self._n_docs(self.find(compounds), len(compounds)) > 0]
-        terms = np.union1d(terms_of(question), compounds)
+        return self.of_terms(np.union1d(terms_of(question), compounds))
+
+    def of_terms(self, terms: Ints) -> QueryTerms:
+        """Some sorted, distinct terms as those of a question."""
         matches = self.find(terms)
         return QueryTerms(terms, self._idf(matches, len(terms)), matches)
 

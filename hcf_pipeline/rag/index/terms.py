@@ -40,8 +40,8 @@ _APOSTROPHES, _POINT, _COMMA = "'’ʼ", ".", ","
 _SILENT = "\u00ad\u0640\u200b\u200c\u200d\u2060\ufeff"  # soft hyphen, tatweel, zero-width characters: written or not
 _MULTIPLIER, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
-_LETTERS = re.compile(r"[^\W\d_]+")
-_BETWEEN_WORDS = re.compile(r"[^\w \-]|[\d_\u2e80-\u9fff\uac00-\ud7af]")  # what no compound goes across
+_LETTERS = re.compile(rf"[^\W\d_]+(?:[{_APOSTROPHES}][^\W\d_]+)*")
+_BETWEEN_WORDS = re.compile(rf"[^\w \-{_APOSTROPHES}]|[\d_\u2e80-\u9fff\uac00-\ud7af]")  # what no compound goes across
 
 Codes = npt.NDArray[np.int32]
 Kinds = npt.NDArray[np.int8]

@@ -29,7 +29,7 @@ from hcf_pipeline.errors import UserError
 from hcf_pipeline.rag.chunking.chunks import Chunk
 from hcf_pipeline.rag.chunking.lines import Line
 from hcf_pipeline.rag.index.index import Index
-from hcf_pipeline.rag.index.terms import normalise
+from hcf_pipeline.rag.index.terms import normalise, terms_of
 
 Verdict = Literal["verbatim", "near", "not found"]
 Row = tuple[str, datetime.date | None, Chunk]
@@ -123,7 +123,7 @@ def _rank(match: Match) -> tuple[object, ...]:
 
 def _candidates(quote: str, index: Index) -> list[int]:
     """The rows that hold most of the quotation's terms, by weight: those that hold all, and some more."""
-    scores, _ = index.lexical.scores(index.lexical.ask(quote), 0.0, 0.0)
+    scores, _ = index.lexical.scores(index.lexical.of_terms(terms_of(quote)), 0.0, 0.0)
     if index.live is not None:
         scores = np.where(index.live, scores, 0)
     around = index.with_neighbours(scores, 0.5)  # of a quotation that ends in the next chunk each holds a part
