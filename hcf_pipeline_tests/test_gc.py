@@ -15,6 +15,7 @@ from hcf_pipeline.chat.release import ADAPTER, BASE, ENCODER, INDEX, POINTER, TU
 from hcf_pipeline.chat.releases import find_release, releases, roll_back, serving_damage
 from hcf_pipeline.errors import ArtifactError, NotReady
 from hcf_pipeline.gc import sweep
+from hcf_pipeline.rag.encode.cosines import NO_SCALE
 from hcf_pipeline.rag.index import sidecar
 from hcf_pipeline.rag.index.sidecar import Sidecar
 from hcf_pipeline.store import Artifact, Built, Recipe, Store
@@ -36,7 +37,7 @@ def publish(store: Store, asset: str, text: str, **inputs: str) -> Artifact:
 
 def empty_index(store: Store, text: str, **inputs: str) -> Artifact:
     def build(folder: Path) -> Built:
-        Sidecar(text, 2, ()).save(folder)
+        Sidecar(text, 2, NO_SCALE, ()).save(folder)
         return Built({})
 
     return store.publish("faiss_index", build, Recipe(1, {"text": text}, inputs))

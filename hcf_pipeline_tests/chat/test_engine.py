@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from hcf_pipeline.chat.answer import Answer, Found
+from hcf_pipeline.chat.answer import PHRASES, Answer, Found
 from hcf_pipeline.chat.engine import Engine, engine_for
 from hcf_pipeline.errors import NotReady
 from hcf_pipeline.lm.prompt import Exchange
@@ -100,7 +100,7 @@ def test_of_two_days_that_without_a_broadcast_is_said_to_have_none(finished: Fin
 
 def test_a_model_is_shown_something_of_each_broadcast_of_a_time(finished: Finished) -> None:
     engine = open_engine(finished)
-    found, hits, passages = engine._of_a_time(engine.query("2024年3月聊了什么？"), EVER)
+    found, hits, passages = engine._of_a_time(engine.query("2024年3月聊了什么？"), EVER, PHRASES["zh"])
     chars = engine._sections.chat.context_chars
     assert len(passages) == len(hits) == len(found.citations)
     assert sum(map(len, passages)) <= chars + 20 * len(passages)

@@ -51,7 +51,7 @@ def test_no_bytes_that_are_typed_end_a_chat(finished: Finished) -> None:
         and "Traceback" not in done.stderr.decode()
         and "could not be answered" not in done.stderr.decode()
     )
-    assert shown.count("You: ") == 7 and shown.count("江照野：") >= 4 and "never asked" not in shown
+    assert shown.count("You: ") == 7 and shown.count("江照野: ") >= 4 and "never asked" not in shown
 
 
 def test_what_goes_wrong_with_one_question_is_told_and_the_next_is_answered(project: Project) -> None:
@@ -64,10 +64,10 @@ def test_what_goes_wrong_with_one_question_is_told_and_the_next_is_answered(proj
         shell.type(b"/sources\n")
         shell.wait_for(b"You: ")
         assert b"Error" in shell.shown and b"damaged" in shell.shown
-        n_answers = shell.shown.count("江照野：".encode())
+        n_answers = shell.shown.count("江照野: ".encode())
         shell.type(QUESTION + b"\n")
         shell.wait_for(b"You: ")
-        assert shell.shown.count("江照野：".encode()) > n_answers
+        assert shell.shown.count("江照野: ".encode()) > n_answers
         shell.type(b"\x04")
         assert shell.end() == 0 and b"Traceback" not in shell.shown
 
@@ -93,7 +93,7 @@ def test_a_bug_costs_one_answer_and_not_the_conversation(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n".join([QUESTION] * 3)), encoding="utf-8"))
     _Conversation(Invocation("en", None, None, None), engine, lambda: engine, EVER).run()
     shown = capsys.readouterr()
-    assert engine.n_asked == 3 and shown.out.count("江照野：") >= 2
+    assert engine.n_asked == 3 and shown.out.count("江照野: ") >= 2
     assert "could not be answered (TypeError: [/x] cannot be converted␛[2J)" in shown.err
 
 

@@ -242,6 +242,18 @@ def test_a_question_keeps_the_line_separators_in_it(tmp_path: Path) -> None:
     assert [q.text for q in read_questions(file)] == ["甲\u2028乙\x85丙？", "丁？"]
 
 
+def test_any_of_several_days_may_be_right(tmp_path: Path) -> None:
+    file = tmp_path / "several.jsonl"
+    file.write_text('{"question": "A380？", "date": ["2024-01-03", "2024-05-05"]}\n', encoding="utf-8")
+    (question,) = read_questions(file)
+    days = [datetime.date(2024, 1, 3), datetime.date(2024, 5, 5), datetime.date(2024, 2, 19)]
+    assert question.is_answerable and [question.is_right("a.md", day) for day in days] == [True, True, False]
+    assert not question.is_right("a.md", None)
+    file.write_text('{"question": "A380？", "date": ["2024-01-03", 7]}\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="a list of them"):
+        read_questions(file)
+
+
 def test_a_file_of_questions_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"gone\.jsonl"):
         read_questions(tmp_path / "gone.jsonl")

@@ -124,9 +124,17 @@ class LexicalIndex:
             n_docs += found.n_docs if live is None else _live_docs(found, live)
         return n_docs
 
-    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+    def rarity(self, terms: Ints) -> Weights:
+        """The idf of each term as these texts alone tell it."""
+        return self._rarity(self.find(terms), len(terms))
+
+    def _rarity(self, matches: Sequence[Matches], n_terms: int) -> Weights:
         n_docs = self._n_docs(matches, n_terms)
-        idf = np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
+        rarity: Weights = np.log1p((self.n_texts - n_docs + 0.5) / (n_docs + 0.5))
+        return rarity
+
+    def _idf(self, matches: Sequence[Matches], n_terms: int) -> Weights:
+        idf = self._rarity(matches, n_terms)
         return (self.n_texts * idf + USUAL_TEXTS * USUAL_IDF) / (self.n_texts + USUAL_TEXTS)
 
     def _length_norms(self, k1: float, b: float) -> list[Floats]:

@@ -29,7 +29,7 @@ def telling(lexical: LexicalIndex, texts: Sequence[str], n: int) -> tuple[Ints, 
     often = np.add.reduceat(times, first) > 1 if len(first) else n_texts > 0
     often |= not often.any()  # nothing is said twice
     here = np.log(len(texts) / n_texts[often])
-    apart = n_texts[often] * np.maximum(lexical.idf(terms[often]) - here, 0.0)
+    apart = n_texts[often] * np.maximum(lexical.rarity(terms[often]) - here, 0.0)
     if not apart.any():  # there is nothing else
         apart = n_texts[often] * np.maximum(here, 1e-3)
     best = np.sort(np.argsort(-apart, kind="stable")[:n])

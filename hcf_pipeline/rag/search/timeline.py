@@ -15,7 +15,6 @@ from itertools import groupby
 
 import numpy as np
 
-from hcf_pipeline.rag.index.bm25 import QueryTerms
 from hcf_pipeline.rag.index.terms import terms_of
 from hcf_pipeline.rag.search.contrast import Contrast, contrasts, question_words
 from hcf_pipeline.rag.search.dates import Period, Span
@@ -129,10 +128,11 @@ def _months(retriever: Retriever, query: Query, span: Span) -> Iterator[Period]:
 def _said(retriever: Retriever, query: Query, period: Period, host_labels: Collection[str]) -> Iterator[Said]:
     for hit in retriever.search(query, OF_A_MONTH, *period, one_per_transcript=False):
         for quote in best_quotes(query.terms, [hit], host_labels)[:1]:
-            yield Said(hit, quote, _holds(query.terms, quote.text))
+            yield Said(hit, quote, _holds(query, quote.text))
 
 
-def _holds(query_terms: QueryTerms, text: str) -> float:
-    weights = query_terms.idf
-    held = np.isin(query_terms.terms, terms_of(text), assume_unique=True)
+def _holds(query: Query, text: str) -> float:
+    """The share of the question's weight that a text holds, the words for a time apart."""
+    weights = np.where(query.names_time, 0.0, query.terms.idf)
+    held = np.isin(query.terms.terms, terms_of(text), assume_unique=True)
     return float(weights[held].sum()) / max(float(weights.sum()), 1e-9)
