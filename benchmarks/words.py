@@ -1,6 +1,6 @@
 """A corpus in a script with spaces: a guest's question to the broadcast that answers it, beside BM25 over words.
 
-    python benchmarks/words.py --corpus FOLDER [--questions 300] [--work FOLDER]
+    python benchmarks/words.py --corpus FOLDER [--questions 300] [--unanswerable FILE.jsonl] [--work FOLDER]
 
 The settings are those that `hcf init` writes for the folder. The questions are turns of guests, evenly drawn from a third of
 the broadcasts, of which the encoder sees nothing; the turns themselves are taken out of the chunks. `bm25s` (its own
@@ -29,7 +29,7 @@ from hcf_pipeline.rag.encode.encoder import load_encoder
 from hcf_pipeline.rag.encode.encoder_fit import fit_encoder
 from hcf_pipeline.rag.encode.vector_cache import VectorCache
 from hcf_pipeline.rag.evaluation.measures import mrr, recall
-from hcf_pipeline.rag.evaluation.questions import MAX_CHARS, MIN_CHARS, Question, index_without
+from hcf_pipeline.rag.evaluation.questions import MAX_CHARS, MIN_CHARS, Question, index_without, read_questions
 from hcf_pipeline.rag.evaluation.scorecard import judge_retrieval
 from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.index.terms import normalise
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--unanswerable", type=Path, help="a file of questions that the corpus cannot answer")
     parser.add_argument("--work", type=Path, help="keeps what was built")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,11 +67,13 @@ def main() -> None:
         questions = _questions(work / TURNS, asked_of, given.questions)
         without = index_without(questions, work / CHUNKS, encoder, cache, work / "index", work / "without")
         settings = RetrievalSettings()
-        judged = judge_retrieval(without, encoder, settings, "guests", questions)
+        beyond = read_questions(given.unanswerable) if given.unanswerable else []
+        judged = judge_retrieval(without, encoder, settings, "guests", [*questions, *beyond])
         index = Index(without, encoder.identity, encoder.dim)
         live = np.flatnonzero(index.live) if index.live is not None else np.arange(index.n_rows)
         print(
-            f"{len(manifest.files)} files, {len(live)} chunks, {len(questions)} questions; min_score refuses {judged.refused_answerable:.1%}"
+            f"{len(manifest.files)} files, {len(live)} chunks, {len(questions)} questions; min_score refuses {judged.refused_answerable:.1%}, "
+            f"and {judged.refused_unanswerable:.1%} of {len(beyond)} without an answer"
         )
         print(f"{'':24}  hit@1  hit@3 hit@10    MRR")
         for stage in judged.stages:
