@@ -35,7 +35,7 @@ from hcf_pipeline.rag.encode.encoder import Encoder, load_encoder
 from hcf_pipeline.rag.encode.server_encoder import pin_server
 from hcf_pipeline.rag.encode.vector_cache import VectorCache
 from hcf_pipeline.rag.encode.vector_file import Hashes, gather, locate
-from hcf_pipeline.rag.evaluation.calibration import Ranked, choose_weight
+from hcf_pipeline.rag.evaluation.calibration import Ranked, choose_weight, interval
 from hcf_pipeline.rag.evaluation.measures import DEPTH, mrr, recall
 from hcf_pipeline.rag.evaluation.questions import Question, read_questions
 from hcf_pipeline.rag.index.index import Index
@@ -47,7 +47,6 @@ from hcf_pipeline.settings.file import load_settings
 
 HITS = 25
 WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-SAMPLES = 10_000
 AT_A_TIME = 64  # texts between two writes
 
 
@@ -123,10 +122,10 @@ def main() -> None:
         ranks = [_rank(one, order(one)) for one in asked]
         reciprocal = np.array([1 / rank if 0 < rank <= DEPTH else 0.0 for rank in ranks])
         base = reciprocal if base is None else base
-        low, high = _interval(reciprocal - base)
+        gain = interval(reciprocal - base)
         recalls = "".join(f" {recall(ranks, k):6.3f}" for k in (1, 3, 10))
         print(
-            f"{name:14}{recalls} {mrr(ranks):6.3f}   {(reciprocal - base).mean():+.3f} [{low:+.3f}, {high:+.3f}]",
+            f"{name:14}{recalls} {mrr(ranks):6.3f}   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
             flush=True,
         )
 
@@ -228,13 +227,6 @@ def _rank(asked: Asked, scores: Weights) -> int:
         if asked.is_right[at]:
             return len(seen)
     return 0
-
-
-def _interval(gains: np.ndarray) -> tuple[float, float]:
-    """What the mean gain lies between in 95 of 100 samples of the questions, drawn with replacement."""
-    drawn = np.random.default_rng(0).integers(0, len(gains), (SAMPLES, len(gains)))
-    low, high = np.percentile(gains[drawn].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

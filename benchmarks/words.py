@@ -70,7 +70,7 @@ def main() -> None:
         beyond = read_questions(given.unanswerable) if given.unanswerable else []
         judged = judge_retrieval(without, encoder, settings, "guests", [*questions, *beyond])
         index = Index(without, encoder.identity, encoder.dim)
-        live = np.flatnonzero(index.live) if index.live is not None else np.arange(index.n_rows)
+        live = index.live_rows
         print(
             f"{len(manifest.files)} files, {len(live)} chunks, {len(questions)} questions; min_score refuses {judged.refused_answerable:.1%}, "
             f"and {judged.refused_unanswerable:.1%} of {len(beyond)} without an answer"

@@ -22,6 +22,11 @@ def hash_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:20]
 
 
+def number_of(text: str) -> int:
+    """64 bits of the sha256 of a text, by which it is drawn or put into order."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big")
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """The same file under a second name, so that versions share what they have in common; a copy where that can't be."""
     try:

@@ -43,9 +43,9 @@ from hcf_pipeline.hub.models import model_folder, require_unchanged
 from hcf_pipeline.lm.prompt import Exchange, Message, Words, build_messages, system_prompt, words_for
 from hcf_pipeline.rag.chunking.lines import begins_at, shown
 from hcf_pipeline.rag.index.index import Index
-from hcf_pipeline.rag.search.dates import EVER, Period, Span
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.overview import Broadcast, Passage
+from hcf_pipeline.rag.search.periods import EVER, Period, Span
 from hcf_pipeline.rag.search.query import Query, today_in
 from hcf_pipeline.rag.search.quotes import Quote, attribute, best_quotes, only_cited
 from hcf_pipeline.rag.search.retriever import Retriever
@@ -263,13 +263,13 @@ class Engine:
         since = max(period.since, span[0] or datetime.date.min)
         until = min(period.until, span[1] or datetime.date.max)
         within = Period(since, until)
-        n_there = self.retriever.n_broadcasts(within)
+        n_there = self.retriever.days.n_broadcasts(within)
         return Covered(
             since if since > datetime.date.min else None,
             until if until < datetime.date.max else None,
             n_there,
             sum(1 for one in broadcasts if one.date and since <= one.date <= until),
-            () if n_there else tuple(self.retriever.nearest_days(within)),
+            () if n_there else tuple(self.retriever.days.nearest(within)),
         )
 
     def _told_of_a_time(self, found: Found, phrases: Phrases) -> str:

@@ -15,7 +15,7 @@ from hcf_pipeline.cli.parser import Commands, parsed
 from hcf_pipeline.cli.streams import guard_streams
 from hcf_pipeline.cli.whose_code import RUNNING, require_own_code
 from hcf_pipeline.errors import HcfError
-from hcf_pipeline.rag.search.dates import Span
+from hcf_pipeline.rag.search.periods import Span
 from hcf_pipeline.store.disk import disk_trouble
 from hcf_pipeline.text import argument_text
 

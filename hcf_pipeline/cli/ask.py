@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from hcf_pipeline.cli.answers import show_answer
 from hcf_pipeline.cli.console import Invocation, only_json, print_json
 from hcf_pipeline.cli.reader import read_all
-from hcf_pipeline.cli.unreleased import note_unreleased
+from hcf_pipeline.cli.unreleased import settings_to_answer_by
 from hcf_pipeline.errors import UserError
-from hcf_pipeline.rag.search.dates import Span
+from hcf_pipeline.rag.search.periods import Span
 
 FROM_STDIN = "-"
 
@@ -19,9 +19,7 @@ def run_ask(call: Invocation, question: str, span: Span, tried: Sequence[str], *
     from hcf_pipeline.chat.engine import engine_for
 
     question = question_text(question)
-    settings = call.settings(file_optional=call.home_named)
-    values = call.tried(tried)
-    note_unreleased(call, settings, values)
+    settings, values = settings_to_answer_by(call, tried)
     with only_json():
         engine = engine_for(settings, values)
         answer = engine.answer(question, span=span, lang=call.lang)

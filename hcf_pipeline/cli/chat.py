@@ -13,11 +13,11 @@ from hcf_pipeline.chat.answer import PHRASES, Answer, Found
 from hcf_pipeline.cli.answers import show_citations, show_model_text, show_own_words, show_quotations
 from hcf_pipeline.cli.console import Invocation, err, only_json, out, show_error
 from hcf_pipeline.cli.reader import deleting_characters, read_line
-from hcf_pipeline.cli.unreleased import note_unreleased
+from hcf_pipeline.cli.unreleased import settings_to_answer_by
 from hcf_pipeline.errors import HcfError, OutputFailed
 from hcf_pipeline.lm.prompt import Exchange
 from hcf_pipeline.rag.chunking.lines import shown
-from hcf_pipeline.rag.search.dates import Span
+from hcf_pipeline.rag.search.periods import Span
 from hcf_pipeline.text import clock, one_line
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ EXIT_WORDS = frozenset({"停止", "退出", "exit", "quit", "/exit"})
 def run_chat(call: Invocation, span: Span, tried: Sequence[str]) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
-    settings = call.settings(file_optional=call.home_named)
-    values = call.tried(tried)
-    note_unreleased(call, settings, values)
+    settings, values = settings_to_answer_by(call, tried)
 
     engine = engine_for(settings, values)
     _load(call, engine)

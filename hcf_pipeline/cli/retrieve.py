@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from hcf_pipeline.chat.answer import PHRASES
 from hcf_pipeline.cli.answers import at_time
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
-from hcf_pipeline.cli.unreleased import note_unreleased
+from hcf_pipeline.cli.unreleased import settings_to_answer_by
 from hcf_pipeline.errors import Lang, UserError
 from hcf_pipeline.few import listed
 from hcf_pipeline.jsonl import read_objects
 from hcf_pipeline.rag.chunking.lines import shown
-from hcf_pipeline.rag.search.dates import Span
 from hcf_pipeline.rag.search.hits import Hit
+from hcf_pipeline.rag.search.periods import Span
 from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def run_retrieve(
 ) -> None:
     from hcf_pipeline.chat.engine import engine_for
 
-    settings = call.settings(file_optional=call.home_named)
-    values = call.tried(tried)
-    note_unreleased(call, settings, values)
+    settings, values = settings_to_answer_by(call, tried)
     asked = list(_read(questions)) if questions else [question or ""]
     with only_json():
         engine = engine_for(settings, values)

@@ -9,9 +9,9 @@ from hcf_pipeline.chat.answer import PHRASES
 from hcf_pipeline.cli.answers import at_time
 from hcf_pipeline.cli.ask import question_text
 from hcf_pipeline.cli.console import Invocation, only_json, out, print_json
-from hcf_pipeline.cli.unreleased import note_unreleased
+from hcf_pipeline.cli.unreleased import settings_to_answer_by
 from hcf_pipeline.rag.chunking.lines import begins_at
-from hcf_pipeline.rag.search.dates import Span
+from hcf_pipeline.rag.search.periods import Span
 from hcf_pipeline.text import one_line
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ def run_timeline(call: Invocation, question: str, span: Span, tried: Sequence[st
     from hcf_pipeline.chat.engine import engine_for
 
     asked = question_text(question)
-    settings = call.settings(file_optional=call.home_named)
-    values = call.tried(tried)
-    note_unreleased(call, settings, values)
+    settings, values = settings_to_answer_by(call, tried)
     with only_json():
         engine = engine_for(settings, values)
         found = engine.timeline(asked, span)
@@ -68,16 +66,10 @@ def as_dict(question: str, found: Timeline, engine: Engine) -> dict[str, object]
 
 
 def _said(said: Said, engine: Engine) -> dict[str, object]:
+    from hcf_pipeline.rag.search.contrast import Statement
+
     start_s = begins_at(line for line in said.hit.lines if line.turn == said.quote.turn)
-    return {
-        "transcript": said.hit.transcript,
-        "date": said.date.isoformat(),
-        "turn": said.quote.turn,
-        "label": said.quote.label,
-        "start_s": start_s,
-        "link": engine.link(said.hit.transcript, said.hit.date, start_s),
-        "text": said.quote.text,
-    }
+    return _stated(Statement(said.hit, said.quote.turn, said.quote.label, start_s, said.quote.text), engine)
 
 
 def _stated(one: Statement, engine: Engine) -> dict[str, object]:
@@ -94,7 +86,7 @@ def _stated(one: Statement, engine: Engine) -> dict[str, object]:
 
 def _nothing(call: Invocation, question: str, span: Span, engine: Engine) -> str:
     """Why there are no months."""
-    if not engine.retriever.broadcast_months:
+    if not engine.retriever.days.months:
         return call.say("文稿没有日期，排不出先后。", "The transcripts bear no dates, so there is no timeline.")
     if engine.query(question, span).asks_only_when:  # that there is no broadcast of that time
         return engine.answer(question, span=span, lang=call.lang).text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from hcf_pipeline.cli.console import Invocation, err
@@ -14,7 +14,14 @@ from hcf_pipeline.store import Store
 VALUE_CHARS = 60
 
 
-def note_unreleased(call: Invocation, settings: Settings, tried: Mapping[str, object]) -> None:
+def settings_to_answer_by(call: Invocation, tried: Sequence[str]) -> tuple[Settings, Mapping[str, object]]:
+    """(the settings, the values that are tried in place of the release's), with a note of what waits for a release."""
+    settings, values = call.settings(file_optional=call.home_named), call.tried(tried)
+    _note_unreleased(call, settings, values)
+    return settings, values
+
+
+def _note_unreleased(call: Invocation, settings: Settings, tried: Mapping[str, object]) -> None:
     """One line on stderr where settings that would change the answer wait for a release, those that are tried apart."""
     from hcf_pipeline.chat.release import current_release
     from hcf_pipeline.chat.serving import unreleased

@@ -7,7 +7,6 @@ and is known again.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from hcf_pipeline.corpus.pairs import Pair
 from hcf_pipeline.corpus.parts import Entry, Table
 from hcf_pipeline.corpus.tables import read_pairs
+from hcf_pipeline.files import number_of
 
 FITTED_ON = "fitted_on.npz"
 
@@ -130,7 +130,7 @@ def _hashes(pairs: Path, paths: Collection[str]) -> Hashes:
 def hashes_of(pairs: Iterable[Pair]) -> Hashes:
     """One 64-bit hash for each pair: of its texts, not its place."""
     texts = (f"{pair.guest_text}\x1e{pair.host_text}" for pair in pairs)
-    hashes = [int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big") for text in texts]
+    hashes = [number_of(text) for text in texts]
     return np.array(hashes, dtype=np.uint64)
 
 

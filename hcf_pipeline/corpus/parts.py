@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hcf_pipeline.errors import damaged
-from hcf_pipeline.files import hash_of, link_or_copy
+from hcf_pipeline.files import hash_of, link_or_copy, number_of
 
 TABLE = "table.json"
 PARTS = "parts"
@@ -159,7 +159,7 @@ def write_table(
     ordered = sorted(wanted, key=lambda one: one.path)
     boundary = _boundary_mask(len(ordered))
     for n_done, one in enumerate(ordered, 1):
-        writer.add(one, make, begins_part=_path_hash(one.path) & boundary == 0)
+        writer.add(one, make, begins_part=number_of(one.path) & boundary == 0)
         progress(n_done, len(ordered))
     writer.close()
     return Table(out)
@@ -300,7 +300,3 @@ def _digest(columns: Columns) -> tuple[str, int]:
 def _boundary_mask(n_transcripts: int) -> int:
     """Transcripts of a part on average, less one: about half the root of their number, as a power of two."""
     return (1 << int(math.log2(max(1.0, math.sqrt(n_transcripts) / 2)))) - 1
-
-
-def _path_hash(path: str) -> int:
-    return int.from_bytes(hashlib.sha256(path.encode("utf-8")).digest()[:8], "big")

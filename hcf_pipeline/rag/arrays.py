@@ -1,4 +1,4 @@
-"""Names for the arrays that the parts of retrieval hand to each other."""
+"""Names for the arrays that the parts of retrieval hand to each other, and rows drawn from them."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ Ids = npt.NDArray[np.int64]  # positions of rows, or numbers made from chunk ids
 Ints = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+
+
+def spread(n_rows: int, n: int) -> Ids:
+    """n of some rows at even distances, in ascending order; all of them, where there are fewer."""
+    return np.linspace(0, n_rows - 1, min(n, n_rows)).astype(np.int64)

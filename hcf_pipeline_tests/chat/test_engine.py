@@ -22,7 +22,7 @@ from hcf_pipeline.chat.answer import PHRASES, Answer, Found
 from hcf_pipeline.chat.engine import Engine, engine_for
 from hcf_pipeline.errors import NotReady
 from hcf_pipeline.lm.prompt import Exchange
-from hcf_pipeline.rag.search.dates import EVER
+from hcf_pipeline.rag.search.periods import EVER
 from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.conftest import Finished, Project, clean_environment
 

@@ -14,7 +14,7 @@ import pytest
 from hcf_pipeline.chat.engine import Engine, engine_for
 from hcf_pipeline.cli.chat import _Conversation
 from hcf_pipeline.cli.console import Invocation
-from hcf_pipeline.rag.search.dates import EVER
+from hcf_pipeline.rag.search.periods import EVER
 from hcf_pipeline.settings.file import load_settings
 from hcf_pipeline_tests.cli.terminal import terminal
 from hcf_pipeline_tests.conftest import Finished, Project, clean_environment

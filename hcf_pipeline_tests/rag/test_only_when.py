@@ -11,8 +11,9 @@ import pytest
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.rag.encode.embed import write_embeddings
 from hcf_pipeline.rag.index.writer import write_index
-from hcf_pipeline.rag.search.dates import EVER, Period, Span, mentions_in
+from hcf_pipeline.rag.search.dates import mentions_in
 from hcf_pipeline.rag.search.only_when import asks_only_when
+from hcf_pipeline.rag.search.periods import EVER, Period, Span
 from hcf_pipeline.rag.search.quotes import best_quotes
 from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
@@ -56,7 +57,7 @@ def test_a_day_without_a_broadcast_has_no_hits_and_its_nearest_are_known(retriev
     query = retriever.query("2024年2月20日聊了什么？", TODAY)
     assert query.asks_only_when and retriever.search(query, 3) == []
     assert query.periods == (Period(datetime.date(2024, 2, 20), datetime.date(2024, 2, 20)),)
-    assert [str(day) for day in retriever.nearest_days(query.periods[0])] == ["2024-02-19", "2024-03-11"]
+    assert [str(day) for day in retriever.days.nearest(query.periods[0])] == ["2024-02-19", "2024-03-11"]
 
 
 def _wordings(name: str) -> list[str]:

@@ -10,8 +10,8 @@ import pytest
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.rag.encode.embed import write_embeddings
 from hcf_pipeline.rag.index.writer import write_index
-from hcf_pipeline.rag.search.dates import EVER
 from hcf_pipeline.rag.search.overview import MAX_BROADCASTS
+from hcf_pipeline.rag.search.periods import EVER
 from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.settings import RetrievalSettings
 from hcf_pipeline_tests.rag.conftest import Built, write_chunks
@@ -93,7 +93,7 @@ def test_every_broadcast_of_a_time_is_named_and_no_other(retriever: Retriever, q
 def test_of_a_longer_time_so_many_are_named_evenly_spread(retriever: Retriever) -> None:
     query = retriever.query("what did she talk about in 2023", TODAY)
     found = retriever.overview(query, EVER, ["Ann"])
-    assert len(found) == MAX_BROADCASTS and retriever.n_broadcasts(query.periods[0]) == N_DAYS
+    assert len(found) == MAX_BROADCASTS and retriever.days.n_broadcasts(query.periods[0]) == N_DAYS
     assert found[0].transcript == "00.md" and found[-1].transcript == f"{N_DAYS - 1}.md"
     days = np.array([(broadcast.date - FIRST).days for broadcast in found if broadcast.date])
     assert np.diff(days).max() <= 6

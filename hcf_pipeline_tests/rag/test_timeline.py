@@ -11,7 +11,7 @@ import pytest
 from hcf_pipeline.corpus.transcript import Turn
 from hcf_pipeline.rag.encode.embed import write_embeddings
 from hcf_pipeline.rag.index.writer import write_index
-from hcf_pipeline.rag.search.dates import EVER
+from hcf_pipeline.rag.search.periods import EVER
 from hcf_pipeline.rag.search.retriever import Retriever
 from hcf_pipeline.rag.search.timeline import Timeline, timeline
 from hcf_pipeline.settings import RetrievalSettings

@@ -8,15 +8,15 @@ questions and as those that other people wrote do (standard deviations 0.075, 0.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hcf_pipeline.corpus.parts import Entry, Table
+from hcf_pipeline.corpus.parts import Table
 from hcf_pipeline.corpus.sentences import sentences
-from hcf_pipeline.rag.arrays import Floats, Ids, Vectors
+from hcf_pipeline.files import number_of
+from hcf_pipeline.rag.arrays import Floats, Vectors, spread
 from hcf_pipeline.rag.encode.vector_file import Hashes
 
 N_TRANSCRIPTS = 32  # that are looked at, by the hash of their path: an edit elsewhere changes nothing
@@ -52,8 +52,8 @@ def cosine_scale(
 
     `vectors` are those of the chunks, by content hash.
     """
-    entries = sorted((entry for entry in table.entries if entry.n_rows), key=lambda entry: _hash(entry.path))
-    chosen = {entry.path: _spread(entry) for entry in entries[:N_TRANSCRIPTS]}
+    entries = sorted((entry for entry in table.entries if entry.n_rows), key=lambda entry: number_of(entry.path))
+    chosen = {entry.path: spread(entry.n_rows, N_CHUNKS) for entry in entries[:N_TRANSCRIPTS]}
     texts: list[str] = []
     hashes: list[bytes] = []
     owners: list[int] = []
@@ -73,16 +73,7 @@ def cosine_scale(
     return CosineScale(round(float(cosines[apart].mean()), 3), round(sd, 4))
 
 
-def _spread(entry: Entry) -> Ids:
-    rows: Ids = np.unique(np.linspace(0, entry.n_rows - 1, min(N_CHUNKS, entry.n_rows)).astype(np.int64))
-    return rows
-
-
 def _question(text: str) -> str:
     """One sentence of a text, drawn by its hash; the whole text where it has none that is long enough."""
     found = [one for part in sentences(text) if len(one := part.strip()) >= MIN_CHARS] or [text]
-    return found[_hash(text) % len(found)]
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big")
+    return found[number_of(text) % len(found)]

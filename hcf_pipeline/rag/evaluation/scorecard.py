@@ -56,6 +56,7 @@ class Asked:
     question: Question
     query: Query
     found: Candidates
+    is_right: Mask  # which candidates are of a right broadcast
     seconds: float
 
 
@@ -77,7 +78,7 @@ class AskedSet:
         index = self.retriever.index
         answerable = [one for one in self.asked if one.question.is_answerable and one.found.dense is not None]
         return [
-            Ranked(index.transcripts[one.found.rows], _right(index, one), one.found.scores)
+            Ranked(index.transcripts[one.found.rows], one.is_right, one.found.scores)
             for one in answerable[:: -(-len(answerable) // MOST_RANKED) or 1]
         ]
 
@@ -104,7 +105,7 @@ def ask_all(
         found = retriever.candidates(query, n)
         seconds = time.perf_counter() - began
         kept = replace(query, terms=replace(query.terms, matches=()))
-        asked.append(Asked(question, kept, found, seconds))
+        asked.append(Asked(question, kept, found, _right(retriever.index, question, found), seconds))
         progress(len(asked), len(questions))
     return AskedSet(name, retriever, settings, tuple(asked), reranker is not None, by_users, n_left_out)
 
@@ -180,7 +181,7 @@ class _Measured:
         self._ranks[question_key(question.text, right)] = rank
         if rank != 1 and served:
             self._misses.append(Miss(question.text, right, rank, served[0].transcript, served[0].text))
-        others = np.where(_right(retriever.index, one), -1.0, scores)
+        others = np.where(one.is_right, -1.0, scores)
         self._left_out.append(self._evidence_of(query, retriever.hits(found, others, self._settings.top_k)))
 
     def _evidence_of(self, query: Query, hits: Sequence[Hit]) -> float:
@@ -257,10 +258,10 @@ def _rank_among(hits: Sequence[Hit], question: Question) -> tuple[int, int]:
     return 0, len(seen)
 
 
-def _right(index: Index, one: Asked) -> Mask:
+def _right(index: Index, question: Question, found: Candidates) -> Mask:
     """Which candidates are of a right broadcast."""
-    numbers, first, of_rows = np.unique(index.transcripts[one.found.rows], return_index=True, return_inverse=True)
-    right = [one.question.is_right(*index.place(int(row))) for row in one.found.rows[first].tolist()]
+    numbers, first, of_rows = np.unique(index.transcripts[found.rows], return_index=True, return_inverse=True)
+    right = [question.is_right(*index.place(int(row))) for row in found.rows[first].tolist()]
     mask: Mask = np.array(right, dtype=np.bool_)[of_rows] if len(numbers) else np.empty(0, np.bool_)
     return mask
 

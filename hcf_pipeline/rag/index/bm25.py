@@ -18,10 +18,7 @@ from hcf_pipeline.rag.index.terms import compounds_of, is_pair, is_word, terms_o
 
 WORD_WEIGHT = 2.0  # of a word beside characters: a name of two or three of these is as many terms, and their pairs
 WORD_K1, WORD_B = 5 / 3, 15 / 8  # of words, as multiples of k1 and b; b is 1 at most (docs/retrieval.md)
-USUAL_IDF, USUAL_TEXTS = (
-    1.6,
-    20,
-)  # a few texts tell little of how usual a term is: so many more are thought to have told this
+USUAL_IDF, USUAL_TEXTS = 1.6, 20  # a few texts tell little of how usual a term is: as if so many more had told this
 NO_NORM = np.float32(1e-30)  # with k1 = 0 a count of 0 is still worth 0, and no division fails
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from hcf_pipeline.rag.arrays import Halves, Ids, Mask, Vectors
+from hcf_pipeline.rag.arrays import Halves, Ids, Mask, Vectors, spread
 
 DENSE = "dense.faiss"
 VECTORS = "vectors.npy"
@@ -205,7 +205,7 @@ def _inverted_file(vectors: Halves) -> Any:
     kind = faiss.ScalarQuantizer.QT_8bit
     index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, n_lists, kind, faiss.METRIC_INNER_PRODUCT)
     with one_thread():  # sums in another order would be other bytes; FAISS's seed is fixed
-        index.train(vectors[_spread(n_rows, SAMPLE * n_lists)].astype(np.float32))
+        index.train(vectors[spread(n_rows, SAMPLE * n_lists)].astype(np.float32))
         for start in range(0, n_rows, BLOCK_ROWS):
             index.add(vectors[start : start + BLOCK_ROWS].astype(np.float32))
         index.nprobe = _n_needed(index.quantizer, vectors)  # is written with the index
@@ -215,7 +215,7 @@ def _inverted_file(vectors: Halves) -> Any:
 def _n_needed(centroids: Any, vectors: Halves) -> int:
     """How many lists hold COVERED of the true neighbours of some of the vectors."""
 
-    asked = vectors[_spread(len(vectors), N_TRIED)].astype(np.float32)
+    asked = vectors[spread(len(vectors), N_TRIED)].astype(np.float32)
     nearest = _nearest(asked, vectors, min(NEIGHBOURS, len(vectors)))
     _, order = centroids.search(asked, centroids.ntotal)
     ranks = np.argsort(order, axis=1)  # of each list; shape (N_TRIED, lists)
@@ -236,8 +236,3 @@ def _nearest(asked: Vectors, vectors: Halves, k: int) -> Ids:
     best.finalize()
     nearest: Ids = best.I
     return nearest
-
-
-def _spread(n_rows: int, n: int) -> Ids:
-    """n rows at even distances, in ascending order; all of them, where there are fewer."""
-    return np.linspace(0, n_rows - 1, min(n, n_rows)).astype(np.int64)

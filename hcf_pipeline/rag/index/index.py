@@ -87,6 +87,11 @@ class Index:
         """The words of each transcript as a whole."""
         self._entries = entries
 
+    @property
+    def live_rows(self) -> Ids:
+        """The rows that may be found, in ascending order."""
+        return np.arange(self.n_rows) if self.live is None else np.flatnonzero(self.live)
+
     def require_encoder(self, identity: str, dim: int) -> None:
         """Raises ArtifactError where it was made with another encoder, whose vectors mean something else."""
         made_with = self._sidecar.encoder, self._sidecar.dim

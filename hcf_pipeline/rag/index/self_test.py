@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hcf_pipeline.rag.index.index import Index
 
 N_TRIED = 20
@@ -26,7 +24,7 @@ def self_test(folder: Path) -> SelfTest:
     Raises ArtifactError when the index is damaged.
     """
     index = Index(folder)
-    live = np.arange(index.n_rows) if index.live is None else np.flatnonzero(index.live)
+    live = index.live_rows
     tried = live[:: max(1, len(live) // N_TRIED)][:N_TRIED]
     wrong = 0
     for row, vector in zip(tried.tolist(), index.vectors(tried), strict=True):

@@ -16,14 +16,12 @@ from typing import TypeAlias
 from hcf_pipeline.rag.search.date_words import EXPRESSION, amount, neighbours, number, plain
 from hcf_pipeline.rag.search.english_dates import english_mentions
 from hcf_pipeline.rag.search.periods import (
-    EVER,
     FEW,
     RECENT_DAYS,
     THESE_DAYS,
     Mention,
     Now,
     Period,
-    Span,
     ago,
     before,
     days_back,
@@ -34,9 +32,6 @@ from hcf_pipeline.rag.search.periods import (
     on,
     season,
 )
-
-__all__ = ["EVER", "Mention", "Period", "Span", "mentions_in", "periods_in"]
-
 
 _Words: TypeAlias = "re.Match[str]"
 

@@ -6,7 +6,7 @@ Both may be set. Where they are "auto", they are chosen by questions (rag/evalua
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from hcf_pipeline.settings import RetrievalSettings
@@ -53,9 +53,6 @@ class Fusion:
     def from_json(raw: Mapping[str, Mapping[str, object]]) -> Fusion:
         """What `asdict` gives. Raises KeyError, TypeError or ValueError for anything else."""
         return Fusion(*(_choice(raw[name]) for name in ("dense_weight", "min_score")))
-
-    def as_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def _choice(raw: Mapping[str, object]) -> Choice:

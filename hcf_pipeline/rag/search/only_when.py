@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from hcf_pipeline.rag.index.terms import normalise
-from hcf_pipeline.rag.search.dates import Mention
+from hcf_pipeline.rag.search.periods import Mention
 
 _TALK = "讨论|介绍|分享|发生|聊|说|讲|谈|播|提|扯"
 _SUMMARY = "总结|概括|概述|回顾|梳理|归纳|摘要|概要|要点|重点|内容|话题|主题"

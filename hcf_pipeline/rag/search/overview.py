@@ -22,7 +22,7 @@ from hcf_pipeline.rag.index.index import Index
 from hcf_pipeline.rag.index.terms import terms_of
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.quotes import Quote, best_quotes
-from hcf_pipeline.rag.search.telling import telling
+from hcf_pipeline.rag.search.telling import evenly, telling
 
 MAX_BROADCASTS = 31  # that are named: all of a month; of a longer time so many, evenly spread
 EXCHANGES = ((1, 5), (3, 3), (7, 2))  # up to so many broadcasts so many exchanges of each; one of each of more
@@ -70,8 +70,7 @@ def overview(index: Index, rows: Ids, host_labels: Collection[str]) -> list[Broa
 
 
 def _mean(index: Index) -> Vectors:
-    live = np.arange(index.n_rows) if index.live is None else np.flatnonzero(index.live)
-    mean: Vectors = index.vectors(live[:: max(1, -(-len(live) // SAMPLE))]).mean(axis=0)
+    mean: Vectors = index.vectors(evenly(index.live_rows, SAMPLE)).mean(axis=0)
     return mean
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from hcf_pipeline.rag.arrays import Mask, Vectors
 from hcf_pipeline.rag.index.bm25 import LexicalIndex, QueryTerms
 from hcf_pipeline.rag.index.terms import compounds_of, normalise, terms_of
-from hcf_pipeline.rag.search.dates import Mention, Period
+from hcf_pipeline.rag.search.periods import Mention, Period
 
 TIME_WEIGHT = 0.5
 LITTLE = (

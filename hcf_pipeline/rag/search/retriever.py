@@ -23,14 +23,16 @@ from hcf_pipeline.rag.arrays import Floats, Ids, Mask, Vectors, Weights
 from hcf_pipeline.rag.chunking.lines import Line
 from hcf_pipeline.rag.encode.encoder import Encoder
 from hcf_pipeline.rag.index.bm25 import USUAL_TEXTS, LexicalIndex, QueryTerms
-from hcf_pipeline.rag.index.index import EPOCH, NO_DATE, Index
-from hcf_pipeline.rag.search.dates import EVER, Mention, Period, Span, mentions_in
+from hcf_pipeline.rag.index.index import Index
+from hcf_pipeline.rag.search.dates import mentions_in
+from hcf_pipeline.rag.search.days import Days
 from hcf_pipeline.rag.search.duplicates import originals
 from hcf_pipeline.rag.search.evidence import N_HITS, evidence
 from hcf_pipeline.rag.search.fusion import Fusion
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.only_when import asks_only_when
 from hcf_pipeline.rag.search.overview import Broadcast, overview
+from hcf_pipeline.rag.search.periods import EVER, Mention, Period, Span
 from hcf_pipeline.rag.search.query import Query, read
 from hcf_pipeline.rag.search.telling import MOST_ROWS, evenly, telling_terms
 from hcf_pipeline.rag.search.widths import N_PASSAGES, Widths
@@ -86,8 +88,7 @@ class Retriever:
         self._settings = settings
         self._reranker = reranker
         self._widths = Widths(index, settings.k1, settings.b)
-        self._days = index.days if index.live is None else np.where(index.live, index.days, NO_DATE)
-        self._broadcast_days = np.unique(self._days[self._days != NO_DATE])
+        self.days = Days(index)
 
     @staticmethod
     def open(
@@ -132,13 +133,17 @@ class Retriever:
         began = time.perf_counter()
         vector = self._encoder.encode_query(text)
         encoding_s = time.perf_counter() - began
-        day = today or self._settings.today or self._newest()
-        query = read(text, self._mentions(text, day), vector, self._index.lexical, encoding_s)
-        return self._asked_with_its_words(query, day, span, names)
+        day = today or self._settings.today or self.days.newest()
+        named = [] if self._settings.date_factor == 1 else mentions_in(text, day, self.days.newest(day))
+        there_is = [mention for mention in named if self.days.within(*mention.period).any()]
+        query = read(text, there_is, vector, self._index.lexical, encoding_s)
+        return self._asked_with_its_words(query, named, span, names)
 
-    def _asked_with_its_words(self, query: Query, today: datetime.date, span: Span, names: Sequence[str]) -> Query:
-        """A question that is only about a time has the words of that time for its terms; any other is as it was."""
-        named = [] if self._settings.date_factor == 1 else mentions_in(query.text, today, self._newest(today))
+    def _asked_with_its_words(self, query: Query, named: Sequence[Mention], span: Span, names: Sequence[str]) -> Query:
+        """A question that is only about a time has the words of that time for its terms; any other is as it was.
+
+        `named` are its words for a time, also for one that there is no broadcast of.
+        """
         if not (named or any(span)) or not asks_only_when(query.text, named, names):
             return query
         since, until = span
@@ -146,7 +151,7 @@ class Retriever:
             Period(since or datetime.date.min, until or datetime.date.max),
         )
         query = replace(query, periods=periods, asks_little=True, asks_only_when=True)
-        rows = evenly(self._rows_of(periods, span), MOST_ROWS)
+        rows = evenly(self.days.rows_of(periods, span), MOST_ROWS)
         if not len(rows):
             return query
         terms = telling_terms(self._index.lexical, [self._index.text(row) for row in rows.tolist()])
@@ -154,27 +159,8 @@ class Retriever:
 
     def overview(self, query: Query, span: Span, host_labels: Collection[str]) -> list[Broadcast]:
         """What the time of a question was about that asks for nothing else."""
-        rows = self._rows_of(query.periods, span)
+        rows = self.days.rows_of(query.periods, span)
         return overview(self._index, rows, host_labels) if len(rows) else []
-
-    def n_broadcasts(self, period: Period) -> int:
-        """How many broadcasts there are of a time."""
-        return len(np.unique(self._index.transcripts[self._named([period])]))
-
-    def _rows_of(self, periods: Sequence[Period], span: Span) -> Ids:
-        """The rows that lie in one of some periods and in the span."""
-        return np.flatnonzero(self._named(periods) & _within(self._days, *span))
-
-    @property
-    def broadcast_months(self) -> list[tuple[int, int]]:
-        """(year, month) of those that there are broadcasts of, in their order."""
-        days = [EPOCH + datetime.timedelta(int(day)) for day in self._broadcast_days]
-        return list(dict.fromkeys((day.year, day.month) for day in days))
-
-    def nearest_days(self, period: Period, n: int = 2) -> list[datetime.date]:
-        """The days of the broadcasts nearest to a time that there is none of, in their order."""
-        days = [EPOCH + datetime.timedelta(int(day)) for day in self._broadcast_days]
-        return sorted(sorted(days, key=lambda day: max(period.since - day, day - period.until))[:n])
 
     def search(
         self,
@@ -246,7 +232,7 @@ class Retriever:
         """
         if not query.periods:
             return self.scale, self.scale
-        return self.scale, (self.scale + _scale(int(self._named(query.periods).sum()))) / 2
+        return self.scale, (self.scale + _scale(int(self.days.named(query.periods).sum()))) / 2
 
     @property
     def scale(self) -> float:
@@ -330,27 +316,12 @@ class Retriever:
         self, query: Query, since: datetime.date | None, until: datetime.date | None
     ) -> tuple[Mask | None, Floats | None]:
         """(the rows that may come out, None: all; what each row's score is multiplied with, None: nothing)."""
-        days, live = self._index.days, self._index.live
-        allowed = None if since is None and until is None else _within(days, since, until)
-        if allowed is not None and live is not None:
-            allowed &= live
+        allowed = self._index.live if since is None and until is None else self.days.within(since, until)
         factors = self._by_time(query.periods)
         if factors is None or (self._settings.date_factor > 0 and not query.asks_little):
-            return (live if allowed is None else allowed), factors
+            return allowed, factors
         named = factors == 1
         return (named if allowed is None else named & allowed), None
-
-    def _mentions(self, text: str, today: datetime.date) -> list[Mention]:
-        """The words that name a time which there is a broadcast of, where that counts for anything."""
-        if self._settings.date_factor == 1:
-            return []
-        return [m for m in mentions_in(text, today, self._newest(today)) if _within(self._days, *m.period).any()]
-
-    def _newest(self, today: datetime.date = datetime.date.max) -> datetime.date:
-        """The day of the last broadcast up to `today`, or `today` where there is none."""
-        days = self._broadcast_days
-        n = int(np.searchsorted(days, (today - EPOCH).days, side="right"))
-        return EPOCH + datetime.timedelta(int(days[n - 1])) if n else today
 
     def _by_time(self, periods: Sequence[Period]) -> Floats | None:
         """What each row is worth for some periods: 1 within them, the date factor outside; None where there are none.
@@ -361,14 +332,7 @@ class Retriever:
         if not periods:
             return None
         outside = self._settings.date_factor ** min(SHORT if period.is_short else 1 for period in periods)
-        return np.where(self._named(periods), np.float32(1), np.float32(outside))
-
-    def _named(self, periods: Sequence[Period]) -> Mask:
-        """The rows that lie in some periods."""
-        named = np.zeros(len(self._days), dtype=np.bool_)
-        for period in periods:
-            named |= _within(self._days, *period)
-        return named
+        return np.where(self.days.named(periods), np.float32(1), np.float32(outside))
 
     def _merged(self, rows: Sequence[int], scores: Sequence[float], k: int) -> list[Hit]:
         """The first k of some rows that repeat none before; each hit knows where it is repeated."""
@@ -397,15 +361,6 @@ class Retriever:
 def _scale(n_chunks: int) -> float:
     """The best of n scores that chance alone gives grows with log n."""
     return math.log1p(n_chunks) / math.log1p(SCALE_CHUNKS)
-
-
-def _within(days: npt.NDArray[np.int32], since: datetime.date | None, until: datetime.date | None) -> Mask:
-    within: Mask = days != NO_DATE
-    if since is not None:
-        within &= days >= (since - EPOCH).days
-    if until is not None:
-        within &= days <= (until - EPOCH).days
-    return within
 
 
 def _best(scores: Floats, n: int, among: Mask | None) -> Ids:

@@ -44,7 +44,7 @@ def telling(lexical: LexicalIndex, texts: Sequence[str], n: int) -> tuple[Ints, 
 def telling_terms(lexical: LexicalIndex, texts: Sequence[str]) -> QueryTerms:
     """What a time is asked for with, where chunks of it are searched."""
     terms, _, _ = telling(lexical, texts, N_TERMS)
-    return QueryTerms(terms, lexical.idf(terms), lexical.find(terms))
+    return lexical.of_terms(terms)
 
 
 def evenly(rows: Ids, n: int) -> Ids:

@@ -17,11 +17,10 @@ import numpy as np
 
 from hcf_pipeline.rag.index.terms import terms_of
 from hcf_pipeline.rag.search.contrast import Contrast, contrasts, question_words
-from hcf_pipeline.rag.search.dates import Period, Span
 from hcf_pipeline.rag.search.duplicates import originals
 from hcf_pipeline.rag.search.hits import Hit
 from hcf_pipeline.rag.search.overview import Broadcast
-from hcf_pipeline.rag.search.periods import months
+from hcf_pipeline.rag.search.periods import Period, Span, months
 from hcf_pipeline.rag.search.query import Query
 from hcf_pipeline.rag.search.quotes import Quote, best_quotes
 from hcf_pipeline.rag.search.retriever import Retriever
@@ -116,7 +115,7 @@ def _tells(said: Said) -> tuple[float, float]:
 def _months(retriever: Retriever, query: Query, span: Span) -> Iterator[Period]:
     """The months that there are broadcasts of, cut to the span and to the times that the question names."""
     since, until = (day or edge for day, edge in zip(span, (datetime.date.min, datetime.date.max), strict=True))
-    for year, month in retriever.broadcast_months:
+    for year, month in retriever.days.months:
         whole = months(year, month, month)
         for period in query.periods or ((whole,) if whole else ()):
             if whole:
