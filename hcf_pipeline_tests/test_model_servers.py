@@ -40,6 +40,7 @@ def refresh(project: Project, *arguments: str, **environ: str) -> Any:
     return project.json("refresh", *arguments, **environ)["ran"]
 
 
+@pytest.mark.slow  # four refreshes; the same of the library alone is in rag/test_server_encoder.py
 def test_a_server_encodes_once_wherever_it_stands_and_another_model_behind_it_is_noticed(
     project: Project, server: ModelServer
 ) -> None:
@@ -96,7 +97,7 @@ def test_a_server_out_of_reach_is_one_sentence_and_what_needs_none_goes_on(
     assert unset.returncode == 1 and "[encoder] base_url is not set" in unset.stderr
 
 
-@pytest.mark.parametrize("tei", [False, True])
+@pytest.mark.parametrize("tei", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_servers_reranker_is_pinned_by_the_release_and_a_question_can_go_without_it(
     project: Project, server: ModelServer, tei: bool
 ) -> None:
